@@ -1,0 +1,220 @@
+"""The policy applied to all gates: pure, standard library only, so that a verifier can replay it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from pytest_prodml.policy.judge import Judgement, judge
+from pytest_prodml.policy.load import dimension_of, matches, policy_digest
+from pytest_prodml.records import (
+    Decision,
+    Gate,
+    GateRun,
+    OrdinaryTests,
+    Outcome,
+    Policy,
+    Readiness,
+    RunState,
+    RunSummary,
+    Severity,
+    Subject,
+    Verdict,
+    Waiver,
+)
+
+_BAD_STATES = (RunState.FAILED, RunState.ERRORED, RunState.CRASHED, RunState.TIMED_OUT)
+#: A waiver accepts a known result. What never ran to its end has no result to accept.
+_WAIVABLE_STATES = frozenset({RunState.PASSED, RunState.FAILED})
+_SEVERITY = {Outcome.FAIL: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
+
+
+def decide(
+    policy: Policy,
+    gates: Sequence[Gate],
+    runs: Sequence[GateRun],
+    run: RunSummary,
+    *,
+    subjects: Sequence[Subject],
+    waivers: Sequence[Waiver] = (),
+    now: datetime,
+) -> Decision:
+    """Decide whether a model is ready.
+
+    READY needs every required gate to pass: those that the policy names or limits, and those that the project
+    itself calls required (Berger 1982: the probability that a model with a true violation passes all is at
+    most the level of one). What the policy requires and nobody collected blocks as well.
+
+    Parameters
+    ----------
+    policy : Policy
+        What the stage requires.
+    gates : sequence of Gate
+        The inventory: every gate that was collected, before deselection.
+    runs : sequence of GateRun
+        What happened. A gate without a run did not run; of several runs the worst counts.
+    run : RunSummary
+        The session: ordinary tests, whether the inventory arrived.
+    subjects : sequence of Subject
+        The certified artefacts; evidence about others does not count.
+    waivers : sequence of Waiver
+        Exceptions whose signatures the caller has checked.
+    now : datetime
+        The time at which waivers must be in force (aware).
+    """
+    digests = frozenset(subject.digest.get("sha256", "") for subject in subjects) - {""}
+    by_gate: defaultdict[str, list[GateRun]] = defaultdict(list)
+    for gate_run in runs:
+        by_gate[gate_run.gate_id].append(gate_run)
+    verdicts = [_verdict(policy, gate, by_gate[gate.id], digests) for gate in gates]
+    verdicts += _never_collected(policy, gates)
+    reasons = list(_structural_reasons(policy, gates, runs, run, subjects))
+    verdicts, waiver_reasons = _apply_waivers(policy, verdicts, by_gate, waivers, digests, now)
+    reasons += waiver_reasons
+    blocking = sorted(
+        v.gate_id for v in verdicts if v.required and v.outcome is not Outcome.PASS and v.waiver_id is None
+    )
+    if blocking:
+        noun = "gate does" if len(blocking) == 1 else "gates do"
+        reasons.append(f"{len(blocking)} required {noun} not pass: {', '.join(blocking)}")
+    if reasons:
+        outcome = Readiness.NOT_READY
+    elif any(verdict.waiver_id is not None for verdict in verdicts):
+        outcome = Readiness.READY_WITH_WAIVERS
+    else:
+        outcome = Readiness.READY
+    return Decision(
+        outcome=outcome,
+        verdicts=tuple(sorted(verdicts, key=lambda verdict: verdict.gate_id)),
+        policy_digest=policy_digest(policy),
+        run_id=run.id,
+        reasons=tuple(reasons),
+    )
+
+
+def is_required(policy: Policy, gate: Gate) -> bool:
+    """Tell whether a gate blocks: the policy names it, whatever its severity, or its severity says so."""
+    patterns = (*policy.required_gates, *(limit.gate for limit in policy.limits))
+    return gate.severity is Severity.REQUIRED or any(matches(pattern, gate.id) for pattern in patterns)
+
+
+def _verdict(policy: Policy, gate: Gate, runs: Sequence[GateRun], digests: frozenset[str]) -> Verdict:
+    judged = [
+        judge(
+            gate,
+            run,
+            confidence_level=policy.confidence_level,
+            limits=policy.limits,
+            subject_digests=digests,
+            allow_unbound_models=policy.allow_unbound_models,
+        )
+        for run in runs or [GateRun(gate_id=gate.id, location=gate.location, state=RunState.NOT_RUN)]
+    ]
+    worst = min(judged, key=lambda item: _SEVERITY[item.outcome])
+    if len(judged) > 1 and worst.outcome is not Outcome.PASS:
+        worst = Judgement(
+            outcome=worst.outcome,
+            reason="rerun",
+            message=f"ran {len(judged)} times and the worst counts: {worst.message}",
+            adjusted_p_value=worst.adjusted_p_value,
+        )
+    return Verdict(
+        gate_id=gate.id,
+        dimension=gate.dimension,
+        outcome=worst.outcome,
+        required=is_required(policy, gate),
+        reason=worst.reason,
+        message=worst.message,
+        adjusted_p_value=worst.adjusted_p_value,
+    )
+
+
+def _never_collected(policy: Policy, gates: Sequence[Gate]) -> Iterable[Verdict]:
+    patterns = dict.fromkeys((*policy.required_gates, *(limit.gate for limit in policy.limits)))
+    for pattern in patterns:
+        dimension = dimension_of(pattern)
+        if dimension is not None and not any(matches(pattern, gate.id) for gate in gates):
+            yield Verdict(
+                gate_id=pattern,
+                dimension=dimension,
+                outcome=Outcome.INCONCLUSIVE,
+                required=True,
+                reason="not-collected",
+                message="the policy requires this gate and no test of that id was collected",
+            )
+
+
+def _structural_reasons(
+    policy: Policy,
+    gates: Sequence[Gate],
+    runs: Sequence[GateRun],
+    run: RunSummary,
+    subjects: Sequence[Subject],
+) -> Iterable[str]:
+    if not policy.required_gates and not policy.required_dimensions:
+        yield "the policy requires nothing, so nothing can be ready under it"
+    for pattern in (*policy.required_gates, *(limit.gate for limit in policy.limits)):
+        if dimension_of(pattern) is None:
+            yield f"the policy names the gate {pattern!r}, which belongs to no dimension"
+    if not run.inventory_complete:
+        yield "the list of collected gates did not arrive, so it is unknown what should have run"
+    if not subjects:
+        yield "no artefact is named, so there is nothing that could be ready"
+    for gate_id, count in sorted(Counter(gate.id for gate in gates).items()):
+        if count > 1:
+            yield f"{count} tests claim the gate {gate_id}"
+    known = {gate.id for gate in gates}
+    for gate_id in sorted({gate_run.gate_id for gate_run in runs} - known):
+        yield f"there is evidence for {gate_id}, which is not in the list of collected gates"
+    for gate in gates:
+        if dimension_of(gate.id) is not gate.dimension:
+            yield f"the gate {gate.id} says that it belongs to {gate.dimension.value}"
+    for dimension in policy.required_dimensions:
+        if not any(gate.dimension is dimension and is_required(policy, gate) for gate in gates):
+            yield f"the policy requires the dimension {dimension.value}; no required gate of it was collected"
+    if policy.ordinary_tests is OrdinaryTests.MUST_PASS:
+        for state in _BAD_STATES:
+            count = run.ordinary_tests.get(state.value, 0)
+            if count:
+                noun = "test that is no gate" if count == 1 else "tests that are no gates"
+                yield f"{count} {noun} {state.value.replace('_', ' ')}"
+
+
+def _apply_waivers(
+    policy: Policy,
+    verdicts: Sequence[Verdict],
+    by_gate: dict[str, list[GateRun]],
+    waivers: Sequence[Waiver],
+    digests: frozenset[str],
+    now: datetime,
+) -> tuple[list[Verdict], list[str]]:
+    usable = {
+        waiver.gate_id: waiver
+        for waiver in sorted(waivers, key=lambda waiver: (waiver.expires_at, waiver.id))
+        if waiver.issued_at <= now < waiver.expires_at
+        and waiver.expires_at - waiver.issued_at <= timedelta(days=policy.max_waiver_days)
+        and waiver.subject_digest in digests
+        and any(matches(pattern, waiver.gate_id) for pattern in policy.waivable_gates)
+    }
+    waived = []
+    for verdict in verdicts:
+        waiver = usable.get(verdict.gate_id)
+        ran = by_gate.get(verdict.gate_id, [])
+        applies = (
+            waiver is not None
+            and verdict.required
+            and verdict.outcome is not Outcome.PASS
+            and bool(ran)
+            and all(gate_run.state in _WAIVABLE_STATES for gate_run in ran)
+            and verdict.reason not in {"subject-mismatch", "unbound-model", "evidence-mix", "no-evidence"}
+        )
+        waived.append(waiver.id if applies and waiver is not None else None)
+    used = sum(waiver_id is not None for waiver_id in waived)
+    if used > policy.max_waivers:
+        return list(verdicts), [f"{used} waivers are needed and the policy allows {policy.max_waivers}"]
+    return [
+        verdict if waiver_id is None else replace(verdict, waiver_id=waiver_id)
+        for verdict, waiver_id in zip(verdicts, waived, strict=True)
+    ], []

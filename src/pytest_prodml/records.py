@@ -1,0 +1,347 @@
+"""The core types that every stage hands to the next: frozen, plain, without I/O.
+
+Checks make `Evidence`; the recorder wraps it in a `GateRun`; `policy.decide` turns gates and runs into a
+`Decision`; `certificate` signs all of it as a `Certificate`; `verify` and `render` read that. The wire form
+of each type (camelCase JSON) is derived from its fields by `codec`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
+else:
+    # `codec` reads the annotations at run time; a recursive alias can not be resolved there.
+    JsonValue = object
+
+
+class Dimension(StrEnum):
+    """The six questions a model is asked before it serves."""
+
+    DATA = "data"
+    PERFORMANCE = "performance"
+    FAIRNESS = "fairness"
+    BEHAVIOR = "behavior"
+    LATENCY = "latency"
+    PIPELINE = "pipeline"
+
+
+class Severity(StrEnum):
+    """What a gate that does not pass means: it blocks, it warns, or it is only told."""
+
+    REQUIRED = "required"
+    WARN = "warn"
+    INFO = "info"
+
+
+class Basis(StrEnum):
+    """What a gate's verdict rests on: measurements that criteria judge, or a test's plain asserts."""
+
+    MEASUREMENTS = "measurements"
+    ASSERTION = "assertion"
+
+
+class Comparison(StrEnum):
+    """The side of the limit on which a metric must lie (the limit itself is allowed)."""
+
+    AT_LEAST = "at_least"
+    AT_MOST = "at_most"
+
+
+class Burden(StrEnum):
+    """Who has to prove it: `compliance` asks the model for proof, `violation` asks the accusation."""
+
+    COMPLIANCE = "compliance"
+    VIOLATION = "violation"
+
+
+class Outcome(StrEnum):
+    """The three statistical verdicts. `inconclusive` blocks like `fail`."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+
+
+class RunState(StrEnum):
+    """What happened to the test of a gate. Only `passed` can lead to a pass."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    XFAILED = "xfailed"
+    XPASSED = "xpassed"
+    ERRORED = "errored"
+    CRASHED = "crashed"
+    TIMED_OUT = "timed_out"
+    DESELECTED = "deselected"
+    NOT_RUN = "not_run"
+
+
+class Readiness(StrEnum):
+    """The decision over all gates."""
+
+    READY = "READY"
+    READY_WITH_WAIVERS = "READY_WITH_WAIVERS"
+    NOT_READY = "NOT_READY"
+
+
+class OrdinaryTests(StrEnum):
+    """What a policy asks of tests that are no gates."""
+
+    MUST_PASS = "must_pass"
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """An artefact by name and digest (an in-toto ResourceDescriptor).
+
+    `digest` maps an algorithm to lowercase hex; this project writes and accepts ``sha256`` only.
+    The same type describes materials (data, code, configuration).
+    """
+
+    name: str
+    digest: Mapping[str, str]
+    uri: str | None = None
+    media_type: str | None = None
+    annotations: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """The machine and the software that produced evidence; no host names, no user names."""
+
+    python: str
+    platform: str
+    machine: str
+    processor: str
+    processor_count: int
+    memory_bytes: int | None
+    accelerator: str | None = None
+    driver: str | None = None
+    providers: tuple[str, ...] = ()
+    threads: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)
+    container_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criterion:
+    """One limit on one metric.
+
+    `margin` (>= 0) loosens the limit: ``at_least`` passes from ``limit - margin``, ``at_most`` up to
+    ``limit + margin``. `group` selects the measurement of that group; None the one over all rows.
+    """
+
+    metric: str
+    comparison: Comparison
+    limit: float
+    margin: float = 0.0
+    group: str | None = None
+    burden: Burden = Burden.COMPLIANCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """A number with everything needed to judge it.
+
+    `lower` and `upper` are one-sided bounds, each at `confidence_level` (0.95 both: together a two-sided
+    90 % interval). None for `value` means not estimable, None for a bound means unbounded on that side;
+    `note` says why. An exact count over the rows at hand has ``lower == value == upper`` and level 1.
+    `n_required` is the number of rows (calls, examples) that would decide with the power that `note` or
+    the method states if the observed value is the true one.
+    """
+
+    metric: str
+    value: float | None
+    lower: float | None
+    upper: float | None
+    confidence_level: float
+    method: str
+    n_samples: int
+    unit: str = "1"
+    higher_is_better: bool | None = None
+    group: str | None = None
+    p_value: float | None = None
+    seed: int | None = None
+    n_required: int | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """One promise: what the inventory knows about it before any test runs.
+
+    Criteria travel with the evidence, because a test states them in its body. `location` is the node id.
+    """
+
+    id: str
+    dimension: Dimension
+    description: str
+    severity: Severity = Severity.REQUIRED
+    basis: Basis = Basis.MEASUREMENTS
+    rubric: str | None = None
+    location: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """All measurements of one gate and the criteria they have to meet.
+
+    `subjects` names the artefacts that were really measured, by digest; `details` holds bounded series for
+    charts and tables, plain JSON.
+    """
+
+    gate_id: str
+    measurements: tuple[Measurement, ...]
+    criteria: tuple[Criterion, ...]
+    subjects: tuple[Subject, ...] = ()
+    materials: tuple[Subject, ...] = ()
+    environment_digest: str | None = None
+    started_at: datetime | None = None
+    duration_seconds: float | None = None
+    seed: int | None = None
+    details: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRun:
+    """One execution of a gate's test. A gate that ran twice has two of these, and both count."""
+
+    gate_id: str
+    location: str
+    state: RunState
+    evidence: Evidence | None = None
+    reason: str = ""
+    worker: str = ""
+    duration_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """The test session as a whole: what selected the tests, and how it ended.
+
+    `ordinary_tests` counts the tests that are no gates, by `RunState` value. `inventory_complete` is False
+    when no process delivered the list of collected gates.
+    """
+
+    id: str
+    arguments: tuple[str, ...]
+    exit_status: int
+    workers: int
+    inventory_complete: bool
+    ordinary_tests: Mapping[str, int] = field(default_factory=dict)
+    plugins: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A policy's own limit on a metric of a gate: it holds whatever limit the test states.
+
+    `gate` is an id or a pattern in which ``*`` stands for any characters. With `group` None it applies to
+    every measurement of the metric in that gate.
+    """
+
+    gate: str
+    metric: str
+    comparison: Comparison
+    limit: float
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What a stage requires. Owned by the platform team, apart from the project's configuration."""
+
+    name: str
+    version: str
+    required_dimensions: tuple[Dimension, ...] = ()
+    required_gates: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    confidence_level: float = 0.95
+    validity_days: int = 90
+    min_signatures: int = 1
+    waivable_gates: tuple[str, ...] = ()
+    max_waivers: int = 0
+    max_waiver_days: int = 90
+    ordinary_tests: OrdinaryTests = OrdinaryTests.MUST_PASS
+    allow_unbound_models: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    """A reasoned, expiring exception for one gate of one artefact. Its signature is its envelope's."""
+
+    id: str
+    gate_id: str
+    subject_digest: str
+    reason: str
+    approver: str
+    issued_at: datetime
+    expires_at: datetime
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One gate's outcome under a policy. `reason` is a stable code, `message` a sentence for people."""
+
+    gate_id: str
+    dimension: Dimension
+    outcome: Outcome
+    required: bool
+    reason: str
+    message: str
+    adjusted_p_value: float | None = None
+    waiver_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The policy applied to all gates. `reasons` says why a model is not ready, one sentence each."""
+
+    outcome: Readiness
+    verdicts: tuple[Verdict, ...]
+    policy_digest: str
+    run_id: str
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Producer:
+    """The harness that issued a certificate."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """Everything that is signed, apart from the subjects (they are the in-toto Statement's own).
+
+    `waivers` are DSSE envelopes of waiver statements, embedded as they were signed.
+    """
+
+    schema_version: str
+    id: str
+    model_name: str
+    model_version: str
+    producer: Producer
+    started_at: datetime
+    issued_at: datetime
+    expires_at: datetime
+    subjects: tuple[Subject, ...]
+    materials: tuple[Subject, ...]
+    policy: Policy
+    decision: Decision
+    gates: tuple[Gate, ...]
+    runs: tuple[GateRun, ...]
+    run: RunSummary
+    environments: Mapping[str, Environment]
+    waivers: tuple[str, ...] = ()
