@@ -107,11 +107,16 @@ def _finite_float(text: str) -> float:
     return number
 
 
-def _safe_integer(text: str) -> int:
+def _safe_integer(text: str) -> int | float:
     # The length is looked at first: converting thousands of digits is quadratic, and Python refuses it late.
-    if len(text) > 17 or abs(int(text)) > _LARGEST_INTEGER:
-        raise ValueError(f"the integer {text[:40]} is beyond 2^53 - 1")
-    return int(text)
+    if len(text) <= 22:
+        number = int(text)
+        if abs(number) <= _LARGEST_INTEGER:
+            return number
+        # RFC 8785 writes a double below 1e21 without an exponent; only such a spelling means one number.
+        if canonical_json(float(number)) == text.encode():
+            return float(number)
+    raise ValueError(f"the integer {text[:40]} is beyond 2^53 - 1")
 
 
 def _check_limits(value: JsonValue, limits: Limits, where: str) -> None:
@@ -354,7 +359,7 @@ def _decode_record(
 
 
 @functools.cache
-def _fields_of(cls: Any) -> tuple[tuple[str, Any, bool], ...]:
+def _fields_of(cls: Any) -> tuple[tuple[str, Any, bool], ...]:  # noqa: ANN401
     hints = typing.get_type_hints(cls)
     return tuple(
         (

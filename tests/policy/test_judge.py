@@ -1,0 +1,303 @@
+"""Bounds against limits, and that nothing but proof passes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_prodml.policy.judge import judge, judge_criterion
+from pytest_prodml.records import (
+    Basis,
+    Burden,
+    Comparison,
+    Criterion,
+    Dimension,
+    Evidence,
+    Gate,
+    GateRun,
+    Limit,
+    Measurement,
+    Outcome,
+    RunState,
+    Subject,
+)
+
+GATE = Gate(id="performance.auc", dimension=Dimension.PERFORMANCE, description="ranks well")
+ASSERTION = Gate(id="pipeline.etl", dimension=Dimension.PIPELINE, description="runs", basis=Basis.ASSERTION)
+SUBJECT = Subject(name="model.onnx", digest={"sha256": "a" * 64})
+
+
+def measured(
+    value: float | None = 0.8, lower: float | None = 0.77, upper: float | None = 0.83, **changes: Any
+) -> Measurement:
+    values: dict[str, Any] = {
+        "metric": "roc_auc",
+        "value": value,
+        "lower": lower,
+        "upper": upper,
+        "confidence_level": 0.95,
+        "method": "DeLong",
+        "n_samples": 500,
+    }
+    return Measurement(**{**values, **changes})
+
+
+def at_least(limit: float, **changes: Any) -> Criterion:
+    return Criterion(metric="roc_auc", comparison=Comparison.AT_LEAST, limit=limit, **changes)
+
+
+def evidence(*measurements: Measurement, criteria: tuple[Criterion, ...] = (at_least(0.75),)) -> Evidence:
+    return Evidence(gate_id=GATE.id, measurements=measurements, criteria=criteria, subjects=(SUBJECT,))
+
+
+def run(state: RunState = RunState.PASSED, found: Evidence | None = None, **changes: Any) -> GateRun:
+    return GateRun(gate_id=GATE.id, location="t.py::t", state=state, evidence=found, **changes)
+
+
+@pytest.mark.parametrize(
+    ("comparison", "limit", "outcome", "reason"),
+    [
+        (Comparison.AT_LEAST, 0.75, Outcome.PASS, "proven"),
+        (Comparison.AT_LEAST, 0.77, Outcome.PASS, "proven"),
+        (Comparison.AT_LEAST, 0.78, Outcome.INCONCLUSIVE, "not-proven"),
+        (Comparison.AT_LEAST, 0.83, Outcome.INCONCLUSIVE, "not-proven"),
+        (Comparison.AT_LEAST, 0.84, Outcome.FAIL, "refuted"),
+        (Comparison.AT_MOST, 0.85, Outcome.PASS, "proven"),
+        (Comparison.AT_MOST, 0.83, Outcome.PASS, "proven"),
+        (Comparison.AT_MOST, 0.80, Outcome.INCONCLUSIVE, "not-proven"),
+        (Comparison.AT_MOST, 0.77, Outcome.INCONCLUSIVE, "not-proven"),
+        (Comparison.AT_MOST, 0.76, Outcome.FAIL, "refuted"),
+    ],
+)
+def test_the_bound_on_the_safe_side_decides(
+    comparison: Comparison, limit: float, outcome: Outcome, reason: str
+) -> None:
+    criterion = Criterion(metric="roc_auc", comparison=comparison, limit=limit)
+    judged = judge_criterion(criterion, evidence(measured()), confidence_level=0.95)
+    assert (judged.outcome, judged.reason) == (outcome, reason)
+
+
+def test_the_margin_loosens_the_limit() -> None:
+    found = evidence(measured(value=-0.01, lower=-0.018, upper=0.0))
+    assert judge_criterion(at_least(0.0), found, confidence_level=0.95).outcome is Outcome.INCONCLUSIVE
+    judged = judge_criterion(at_least(0.0, margin=0.02), found, confidence_level=0.95)
+    assert judged.outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        (measured(value=None, lower=None, upper=None, note="no positives"), "not-estimable"),
+        (measured(n_samples=0), "not-estimable"),
+        (measured(lower=None), "not-proven"),
+        (measured(confidence_level=0.9), "confidence-level"),
+        (measured(confidence_level=1.5), "invalid-measurement"),
+        (measured(value=0.6), "invalid-measurement"),
+        (measured(value=math.nan), "invalid-measurement"),
+        (measured(lower=math.nan), "invalid-measurement"),
+        (measured(lower=-math.inf), "invalid-measurement"),
+        (measured(group="sex=male"), "no-measurement"),
+        (measured(metric="accuracy"), "no-measurement"),
+    ],
+)
+def test_what_is_no_proof_is_inconclusive(changed: Measurement, reason: str) -> None:
+    judged = judge_criterion(at_least(0.75), evidence(changed), confidence_level=0.95)
+    assert judged.outcome is Outcome.INCONCLUSIVE
+    expected = {"invalid-measurement", "confidence-level"} if changed.confidence_level > 1 else {reason}
+    assert judged.reason in expected
+
+
+numbers = st.one_of(st.none(), st.floats(), st.floats(0, 1))
+
+
+@given(numbers, numbers, numbers, st.floats(), st.floats(), st.sampled_from(Comparison))
+def test_a_pass_always_has_a_finite_bound_on_the_safe_side(
+    value: float | None,
+    lower: float | None,
+    upper: float | None,
+    level: float,
+    limit: float,
+    comparison: Comparison,
+) -> None:
+    criterion = Criterion(metric="roc_auc", comparison=comparison, limit=limit)
+    found = evidence(measured(value, lower, upper, confidence_level=level))
+    judged = judge_criterion(criterion, found, confidence_level=0.95)
+    if judged.outcome is Outcome.PASS:
+        bound = lower if comparison is Comparison.AT_LEAST else upper
+        assert bound is not None
+        assert math.isfinite(bound)
+        assert bound >= limit if comparison is Comparison.AT_LEAST else bound <= limit
+        assert 0.95 <= level <= 1
+
+
+def test_an_inconclusive_verdict_says_what_would_decide() -> None:
+    found = evidence(measured(value=0.76, lower=0.73, upper=0.79, n_required=2600))
+    message = judge_criterion(at_least(0.75), found, confidence_level=0.95).message
+    assert "roc_auc = 0.76 [0.73, 0.79], must be at least 0.75" in message
+    assert "about 2,600 would decide" in message
+
+
+def test_the_worst_of_several_criteria_decides_and_both_kinds_are_told() -> None:
+    found = evidence(
+        measured(),
+        measured(0.6, 0.5, 0.7, group="a"),
+        measured(0.76, 0.7, 0.8, group="b"),
+        criteria=(at_least(0.75), at_least(0.75, group="a"), at_least(0.75, group="b")),
+    )
+    judged = judge(GATE, run(found=found), confidence_level=0.95)
+    assert judged.outcome is Outcome.FAIL
+    assert "[a]" in judged.message
+    assert "[b]" in judged.message
+
+
+def test_all_measurements_of_one_metric_and_group_must_satisfy_it() -> None:
+    found = evidence(measured(), measured(0.6, 0.5, 0.7))
+    assert judge_criterion(at_least(0.75), found, confidence_level=0.95).outcome is Outcome.FAIL
+
+
+class TestViolationBurden:
+    """Guard mode: only a proven violation breaks, and families of alarms are corrected."""
+
+    def test_only_a_proven_violation_fails(self) -> None:
+        alarm = at_least(0.8, burden=Burden.VIOLATION)
+        assert judge_criterion(alarm, evidence(measured()), confidence_level=0.95).outcome is Outcome.PASS
+        alarm = at_least(0.84, burden=Burden.VIOLATION)
+        assert judge_criterion(alarm, evidence(measured()), confidence_level=0.95).outcome is Outcome.FAIL
+
+    def test_without_an_estimate_there_is_still_no_pass(self) -> None:
+        alarm = at_least(0.8, burden=Burden.VIOLATION)
+        judged = judge_criterion(alarm, evidence(measured(value=None)), confidence_level=0.95)
+        assert judged.outcome is Outcome.INCONCLUSIVE
+
+    def test_a_family_of_alarms_is_corrected_by_holm(self) -> None:
+        def family(p_value: float) -> Evidence:
+            slices = [f"slice={i}" for i in range(20)]
+            return evidence(
+                *(
+                    measured(0.7, 0.6, 0.76, group=name, p_value=p_value if name == "slice=3" else 0.5)
+                    for name in slices
+                ),
+                criteria=tuple(at_least(0.77, group=name, burden=Burden.VIOLATION) for name in slices),
+            )
+
+        chance = judge(GATE, run(found=family(0.01)), confidence_level=0.95)
+        assert chance.outcome is Outcome.PASS
+        proven = judge(GATE, run(found=family(0.002)), confidence_level=0.95)
+        assert proven.outcome is Outcome.FAIL
+        assert proven.adjusted_p_value == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize("gate", [GATE, ASSERTION], ids=["measured", "assertion"])
+@pytest.mark.parametrize("state", RunState)
+@pytest.mark.parametrize("quality", ["good", "weak", "bad", "none"])
+def test_the_fail_closed_table(state: RunState, gate: Gate, quality: str) -> None:
+    found = {
+        "good": evidence(measured()),
+        "weak": evidence(measured(0.76, 0.7, 0.8)),
+        "bad": evidence(measured(0.6, 0.5, 0.7)),
+        "none": None,
+    }[quality]
+    if gate is ASSERTION:
+        found = None
+    judged = judge(gate, run(state, found), confidence_level=0.95)
+    may_pass = state is RunState.PASSED and (quality == "good" or gate is ASSERTION)
+    assert (judged.outcome is Outcome.PASS) is may_pass
+    assert judged.message
+    if state not in {RunState.PASSED, RunState.FAILED}:
+        assert judged.reason == state.value
+
+
+def test_a_failed_test_with_weak_evidence_is_inconclusive_not_refuted() -> None:
+    judged = judge(GATE, run(RunState.FAILED, evidence(measured(0.76, 0.7, 0.8))), confidence_level=0.95)
+    assert (judged.outcome, judged.reason) == (Outcome.INCONCLUSIVE, "not-proven")
+
+
+def test_a_failed_test_with_good_evidence_failed_for_another_reason() -> None:
+    judged = judge(
+        GATE, run(RunState.FAILED, evidence(measured()), reason="assert 1 == 2"), confidence_level=0.95
+    )
+    assert (judged.outcome, judged.reason) == (Outcome.FAIL, "failed")
+    assert "assert 1 == 2" in judged.message
+
+
+def test_a_fixture_that_measured_nothing_is_no_evidence() -> None:
+    judged = judge(GATE, run(found=None), confidence_level=0.95)
+    assert (judged.outcome, judged.reason) == (Outcome.INCONCLUSIVE, "no-evidence")
+    judged = judge(GATE, run(found=evidence(measured(), criteria=())), confidence_level=0.95)
+    assert (judged.outcome, judged.reason) == (Outcome.INCONCLUSIVE, "no-evidence")
+
+
+def test_evidence_of_another_gate_does_not_count() -> None:
+    other = Gate(id="performance.other", dimension=Dimension.PERFORMANCE, description="")
+    judged = judge(other, run(found=evidence(measured())), confidence_level=0.95)
+    assert (judged.outcome, judged.reason) == (Outcome.FAIL, "evidence-mix")
+
+
+class TestSubjects:
+    """Evidence counts only for the artefact that was measured."""
+
+    def test_another_model(self) -> None:
+        judged = judge(
+            GATE,
+            run(found=evidence(measured())),
+            confidence_level=0.95,
+            subject_digests=frozenset({"b" * 64}),
+        )
+        assert (judged.outcome, judged.reason) == (Outcome.FAIL, "subject-mismatch")
+
+    @pytest.mark.parametrize("allowed", [True, False])
+    def test_a_model_without_a_digest(self, allowed: bool) -> None:
+        unbound = Evidence(gate_id=GATE.id, measurements=(measured(),), criteria=(at_least(0.75),))
+        judged = judge(
+            GATE,
+            run(found=unbound),
+            confidence_level=0.95,
+            subject_digests=frozenset({"a" * 64}),
+            allow_unbound_models=allowed,
+        )
+        assert (judged.outcome is Outcome.PASS) is allowed
+        assert judged.reason == ("proven" if allowed else "unbound-model")
+
+    def test_a_refuted_criterion_stays_refuted(self) -> None:
+        unbound = Evidence(
+            gate_id=GATE.id, measurements=(measured(0.6, 0.5, 0.7),), criteria=(at_least(0.75),)
+        )
+        judged = judge(GATE, run(found=unbound), confidence_level=0.95, subject_digests=frozenset({"a" * 64}))
+        assert judged.outcome is Outcome.FAIL
+
+
+class TestPolicyLimits:
+    """The platform team's limits hold whatever limit the test states."""
+
+    lax = evidence(measured(), criteria=(at_least(0.1),))
+
+    def test_a_stricter_limit_is_judged_on_the_same_evidence(self) -> None:
+        limit = Limit(gate="performance.*", metric="roc_auc", comparison=Comparison.AT_LEAST, limit=0.9)
+        judged = judge(GATE, run(found=self.lax), confidence_level=0.95, limits=[limit])
+        assert judged.outcome is Outcome.FAIL
+        assert "the policy's limit" in judged.message
+
+    def test_a_limit_on_what_was_not_measured_is_not_met(self) -> None:
+        limit = Limit(gate="performance.auc", metric="f1", comparison=Comparison.AT_LEAST, limit=0.5)
+        judged = judge(GATE, run(found=self.lax), confidence_level=0.95, limits=[limit])
+        assert (judged.outcome, judged.reason) == (Outcome.INCONCLUSIVE, "no-measurement")
+
+    def test_a_limit_without_a_group_holds_for_every_group(self) -> None:
+        found = evidence(measured(), measured(0.6, 0.5, 0.7, group="sex=male"), criteria=(at_least(0.1),))
+        limit = Limit(gate="performance.auc", metric="roc_auc", comparison=Comparison.AT_LEAST, limit=0.75)
+        judged = judge(GATE, run(found=found), confidence_level=0.95, limits=[limit])
+        assert judged.outcome is Outcome.FAIL
+
+    def test_plain_asserts_can_not_meet_a_limit(self) -> None:
+        limit = Limit(gate="pipeline.*", metric="x", comparison=Comparison.AT_MOST, limit=1)
+        judged = judge(ASSERTION, run(), confidence_level=0.95, limits=[limit])
+        assert (judged.outcome, judged.reason) == (Outcome.INCONCLUSIVE, "no-measurement")
+
+    def test_a_limit_on_another_gate_does_not_apply(self) -> None:
+        limit = Limit(gate="performance.other", metric="f1", comparison=Comparison.AT_LEAST, limit=1)
+        judged = judge(GATE, run(found=self.lax), confidence_level=0.95, limits=[limit])
+        assert judged.outcome is Outcome.PASS
