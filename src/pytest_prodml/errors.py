@@ -62,3 +62,7 @@ class SigningKeyError(ProdmlError):
 
 class CertificateError(ProdmlError):
     """A certificate was refused by :func:`pytest_prodml.guard.load`."""
+
+
+class UntrustedError(ProdmlError):
+    """No key that is trusted for this kind of document signed it."""

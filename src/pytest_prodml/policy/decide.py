@@ -182,6 +182,23 @@ def _structural_reasons(
                 yield f"{count} {noun} {state.value.replace('_', ' ')}"
 
 
+def usable_waivers(
+    policy: Policy, waivers: Iterable[Waiver], digests: frozenset[str], now: datetime
+) -> dict[str, Waiver]:
+    """Return by gate id the waivers that are in force, about a certified artefact and allowed by the policy.
+
+    Of several for one gate the one that lasts longest is taken.
+    """
+    return {
+        waiver.gate_id: waiver
+        for waiver in sorted(waivers, key=lambda waiver: (waiver.expires_at, waiver.id))
+        if waiver.issued_at <= now < waiver.expires_at
+        and waiver.expires_at - waiver.issued_at <= timedelta(days=policy.max_waiver_days)
+        and waiver.subject_digest in digests
+        and any(matches(pattern, waiver.gate_id) for pattern in policy.waivable_gates)
+    }
+
+
 def _apply_waivers(
     policy: Policy,
     verdicts: Sequence[Verdict],
@@ -190,14 +207,7 @@ def _apply_waivers(
     digests: frozenset[str],
     now: datetime,
 ) -> tuple[list[Verdict], list[str]]:
-    usable = {
-        waiver.gate_id: waiver
-        for waiver in sorted(waivers, key=lambda waiver: (waiver.expires_at, waiver.id))
-        if waiver.issued_at <= now < waiver.expires_at
-        and waiver.expires_at - waiver.issued_at <= timedelta(days=policy.max_waiver_days)
-        and waiver.subject_digest in digests
-        and any(matches(pattern, waiver.gate_id) for pattern in policy.waivable_gates)
-    }
+    usable = usable_waivers(policy, waivers, digests, now)
     waived = []
     for verdict in verdicts:
         waiver = usable.get(verdict.gate_id)

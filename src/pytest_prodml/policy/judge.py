@@ -52,6 +52,15 @@ class Judgement:
     adjusted_p_value: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedCriterion:
+    """One criterion with its own judgement; `by_policy` tells a policy's limit from the test's."""
+
+    criterion: Criterion
+    judgement: Judgement
+    by_policy: bool = False
+
+
 def judge(
     gate: Gate,
     run: GateRun,
@@ -146,8 +155,8 @@ def _judge_evidence(
     unbound = _unbound(gate, evidence, subject_digests, allow_unbound_models=allow_unbound_models)
     judged = _combine(
         [
-            *_judge_criteria(evidence, confidence_level),
-            *(item for limit in own_limits for item in _judge_limit(limit, evidence, confidence_level)),
+            item.judgement
+            for item in judge_criteria(gate.id, evidence, confidence_level=confidence_level, limits=limits)
         ]
     )
     return unbound if unbound is not None and judged.outcome is not Outcome.FAIL else judged
@@ -175,18 +184,29 @@ def _unbound(
     )
 
 
-def _judge_criteria(evidence: Evidence, confidence_level: float) -> list[Judgement]:
+def judge_criteria(
+    gate_id: str, evidence: Evidence, *, confidence_level: float, limits: Sequence[Limit] = ()
+) -> list[JudgedCriterion]:
+    """Judge every criterion that holds for a gate: the test's own, then the policy's limits on it.
+
+    `judge` combines these; a report shows them one by one, so the two can not disagree.
+    """
     alarms = [criterion for criterion in evidence.criteria if criterion.burden is Burden.VIOLATION]
     adjusted = _adjust(alarms, evidence)
-    return [
-        judge_criterion(
-            criterion,
-            evidence,
-            confidence_level=confidence_level,
-            adjusted_p_value=adjusted.get(id(criterion)),
+    own = [
+        JudgedCriterion(
+            criterion=criterion,
+            judgement=judge_criterion(
+                criterion,
+                evidence,
+                confidence_level=confidence_level,
+                adjusted_p_value=adjusted.get(id(criterion)),
+            ),
         )
         for criterion in evidence.criteria
     ]
+    fitting = [limit for limit in limits if matches(limit.gate, gate_id)]
+    return own + [item for limit in fitting for item in _judge_limit(limit, evidence, confidence_level)]
 
 
 def _adjust(alarms: Sequence[Criterion], evidence: Evidence) -> dict[int, float]:
@@ -204,7 +224,7 @@ def _adjust(alarms: Sequence[Criterion], evidence: Evidence) -> dict[int, float]
     return adjusted
 
 
-def _judge_limit(limit: Limit, evidence: Evidence, confidence_level: float) -> list[Judgement]:
+def _judge_limit(limit: Limit, evidence: Evidence, confidence_level: float) -> list[JudgedCriterion]:
     groups = (
         [limit.group]
         if limit.group is not None
@@ -213,14 +233,19 @@ def _judge_limit(limit: Limit, evidence: Evidence, confidence_level: float) -> l
             key=lambda group: (group is not None, group or ""),
         )
     )
-    return [
-        judge_criterion(
-            Criterion(metric=limit.metric, comparison=limit.comparison, limit=limit.limit, group=group),
-            evidence,
-            confidence_level=confidence_level,
-            source="the policy's limit",
-        )
+    criteria = [
+        Criterion(metric=limit.metric, comparison=limit.comparison, limit=limit.limit, group=group)
         for group in groups or [None]
+    ]
+    return [
+        JudgedCriterion(
+            criterion=criterion,
+            judgement=judge_criterion(
+                criterion, evidence, confidence_level=confidence_level, source="the policy's limit"
+            ),
+            by_policy=True,
+        )
+        for criterion in criteria
     ]
 
 

@@ -118,8 +118,8 @@ def _problems(parsed: _PolicyFile) -> list[str]:
         problems.append(f'expected days such as "90d", got {parsed.validity!r} @ $.validity')
     if parsed.min_signatures < 1:
         problems.append(f"expected at least 1, got {parsed.min_signatures} @ $.min_signatures")
-    if parsed.waivers.max < 0 or parsed.waivers.max_days < 1:
-        problems.append("max must not be negative and max_days at least 1 @ $.waivers")
+    if parsed.waivers.max < 0 or not 1 <= parsed.waivers.max_days <= 9999:
+        problems.append("max must not be negative and max_days lies between 1 and 9999 @ $.waivers")
     problems += _pattern_problems(parsed)
     for index, entry in enumerate(parsed.limit):
         given = [limit for limit in (entry.at_least, entry.at_most) if limit is not None]

@@ -1,0 +1,103 @@
+"""Waivers: a reasoned, expiring exception for one gate of one artefact, signed by who approves it.
+
+A waiver is an in-toto statement in a DSSE envelope like the certificate, so that an approver needs no other
+tool, and its subject is the model by digest: it does not carry over to the next version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from pytest_prodml.certificate.dsse import (
+    INTOTO_PAYLOAD_TYPE,
+    Envelope,
+    envelope_json,
+    parse_envelope,
+    sign,
+    valid_signers,
+)
+from pytest_prodml.certificate.signers import Signer, VerificationKey
+from pytest_prodml.certificate.statement import read_statement, statement_payload
+from pytest_prodml.codec import decode, encode
+from pytest_prodml.errors import MalformedError, UntrustedError
+from pytest_prodml.records import Subject, Waiver
+
+WAIVER_TYPE = "https://github.com/pytest-prodml/pytest-prodml/predicates/waiver/v1"
+
+_Key = TypeVar("_Key", bound=VerificationKey)
+
+
+def make_waiver_envelope(waiver: Waiver, signer: Signer, *, subject_name: str = "model") -> bytes:
+    """Sign a waiver.
+
+    Parameters
+    ----------
+    waiver : Waiver
+        Its `subject_digest` becomes the digest of the statement's subject.
+    signer : Signer
+        The approver's key; a verifier refuses a waiver by a key that signed the certificate itself.
+    subject_name : str
+        What the artefact is called; for the reader only.
+
+    Raises
+    ------
+    MalformedError
+        If the waiver expires before it begins, or an id holds characters that can not be seen.
+    """
+    predicate = encode(waiver)
+    del predicate["subjectDigest"]
+    subject = Subject(name=subject_name, digest={"sha256": waiver.subject_digest})
+    payload = statement_payload(WAIVER_TYPE, [subject], predicate)
+    envelope = sign(payload, [signer])
+    read_waiver(envelope)
+    return envelope_json(envelope)
+
+
+def read_waiver(envelope: Envelope, *, where: str = "waiver") -> Waiver:
+    """Read what a waiver says. Who signed it has to be asked separately, see `open_waiver`.
+
+    Raises
+    ------
+    MalformedError
+        If the payload is not a statement about exactly one subject with a waiver as its predicate.
+    """
+    if envelope.payload_type != INTOTO_PAYLOAD_TYPE:
+        raise MalformedError(f"has the payload type {envelope.payload_type[:200]!a}", where=where)
+    statement = read_statement(envelope.payload, WAIVER_TYPE, where=where)
+    if len(statement.subjects) != 1 or "subjectDigest" in statement.predicate:
+        raise MalformedError("must name exactly one subject, in `subject`", where=where)
+    digest = statement.subjects[0].digest["sha256"]
+    waiver = decode(Waiver, {**statement.predicate, "subjectDigest": digest}, where=where)
+    if waiver.expires_at <= waiver.issued_at:
+        raise MalformedError("expires before it begins", where=where)
+    if "*" in waiver.gate_id or not waiver.reason.strip():
+        raise MalformedError("must name one gate and give a reason", where=where)
+    return waiver
+
+
+def open_waiver(data: bytes, keys: Sequence[_Key], *, where: str = "waiver") -> Waiver:
+    """Verify a waiver with the approvers' keys and return it.
+
+    Parameters
+    ----------
+    data : bytes
+        The envelope.
+    keys : sequence of VerificationKey
+        Keys of those who may approve. One valid signature by one of them is enough.
+
+    Raises
+    ------
+    MalformedError
+        If it is not a waiver.
+    UntrustedError
+        If none of `keys` signed it.
+    """
+    envelope = parse_envelope(data, where=where)
+    if not valid_signers(envelope, keys):
+        raise UntrustedError(
+            "is not signed by an approver that is trusted here",
+            where=where,
+            hint="give the approver's public key, or have the waiver signed by one whose key is given",
+        )
+    return read_waiver(envelope, where=where)
