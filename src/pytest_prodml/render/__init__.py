@@ -1,0 +1,1 @@
+"""Certificate -> view model (every number formatted once) -> HTML, Markdown, terminal text."""

@@ -1,0 +1,147 @@
+"""The lower part of a certificate's page: artifacts, environments, policy and run, as facts and tables."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+
+from pytest_prodml.codec import format_time
+from pytest_prodml.records import Certificate, Comparison, Environment, Limit, Subject
+from pytest_prodml.render import words
+from pytest_prodml.render.inert import inert, one_line
+from pytest_prodml.render.model import ArtifactView, Column, EnvironmentView, Fact, Table
+from pytest_prodml.render.numbers import percent, plain, size
+
+
+def artifact(subject: Subject) -> ArtifactView:
+    """Show a subject or a material."""
+    facts = []
+    if subject.uri:
+        facts.append(Fact(label="URI", value=inert(subject.uri, limit=500), code=True))
+    if subject.media_type:
+        facts.append(Fact(label="Media type", value=inert(subject.media_type, limit=100), code=True))
+    facts += [
+        Fact(label=inert(key, limit=60), value=_annotation(value))
+        for key, value in sorted(subject.annotations.items())
+        if not isinstance(value, (list, dict))
+    ]
+    digests = [
+        f"{inert(name, limit=20)}:{inert(value, limit=130)}" for name, value in sorted(subject.digest.items())
+    ]
+    return ArtifactView(name=inert(subject.name, limit=300), digest=" ".join(digests), facts=tuple(facts))
+
+
+def _annotation(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return plain(value) if isinstance(value, (int, float)) else inert(str(value), limit=300)
+
+
+def environment_views(environments: Mapping[str, Environment]) -> dict[str, EnvironmentView]:
+    """Show machines by their digest, in the order of the digests."""
+    return {
+        digest: _environment(digest, environments[digest], number)
+        for number, digest in enumerate(sorted(environments), start=1)
+    }
+
+
+def _environment(digest: str, environment: Environment, number: int) -> EnvironmentView:
+    pairs = [
+        ("Python", environment.python),
+        ("Platform", environment.platform),
+        ("Machine", environment.machine),
+        ("Processor", environment.processor),
+        ("Processors", plain(environment.processor_count)),
+        ("Memory", "" if environment.memory_bytes is None else size(environment.memory_bytes)),
+        ("Accelerator", environment.accelerator or ""),
+        ("Driver", environment.driver or ""),
+        ("Providers", ", ".join(environment.providers)),
+        ("Threads", ", ".join(f"{key}={value}" for key, value in sorted(environment.threads.items()))),
+        ("Container", environment.container_digest or ""),
+    ]
+    packages = tuple(
+        (inert(name, limit=100), inert(version, limit=60))
+        for name, version in sorted(environment.packages.items())
+    )
+    python = one_line(inert(environment.python), 40)
+    python = f"Python {python}" if python[:1].isdigit() else python
+    return EnvironmentView(
+        anchor=f"environment-{number}",
+        title=f"Environment {plain(number)}: {one_line(inert(environment.processor), 60)}, {python}",
+        digest=inert(digest, limit=130),
+        facts=tuple(Fact(label=label, value=inert(value, limit=400)) for label, value in pairs if value),
+        packages=Table(
+            caption="Packages", columns=(Column(label="Package"), Column(label="Version")), rows=packages
+        )
+        if packages
+        else None,
+    )
+
+
+def policy_facts(certificate: Certificate) -> tuple[Fact, ...]:
+    """Show what the policy asks for."""
+    policy = certificate.policy
+    pairs = [
+        ("Required dimensions", ", ".join(policy.required_dimensions)),
+        ("Required gates", ", ".join(policy.required_gates)),
+        ("Limits of the policy", ", ".join(map(_limit, policy.limits))),
+        ("Confidence level", f"{percent(policy.confidence_level)}, one-sided"),
+        ("Longest validity", words.counted(policy.validity_days, "day", "days")),
+        ("Signatures needed", plain(policy.min_signatures)),
+        ("Gates that can be waived", ", ".join(policy.waivable_gates) or "none"),
+        ("Waivers allowed", plain(policy.max_waivers)),
+        ("Tests that are no gates", policy.ordinary_tests.value.replace("_", " ")),
+    ]
+    if policy.allow_unbound_models:
+        pairs.append(("Models without a digest", "allowed: evidence need not be about the certified file"))
+    return tuple(Fact(label=label, value=inert(value)) for label, value in pairs if value)
+
+
+def _limit(limit: Limit) -> str:
+    group = f"[{limit.group}]" if limit.group is not None else ""
+    sign = "≥" if limit.comparison is Comparison.AT_LEAST else "≤"
+    return f"{limit.gate}: {limit.metric}{group} {sign} {plain(limit.limit)}"
+
+
+def run_facts(certificate: Certificate) -> tuple[Fact, ...]:
+    """Show how the certificate came about."""
+    run = certificate.run
+    return (
+        Fact(label="Certificate", value=inert(certificate.id, limit=100), code=True),
+        Fact(label="Run", value=inert(run.id, limit=100), code=True),
+        Fact(label="Command", value=inert(shlex.join(["pytest", *run.arguments])), code=True),
+        Fact(label="Exit status", value=plain(run.exit_status)),
+        Fact(label="Workers", value=plain(run.workers)),
+        Fact(label="Started", value=format_time(certificate.started_at)),
+        Fact(label="Issued", value=format_time(certificate.issued_at)),
+        Fact(
+            label="List of collected gates",
+            value="complete" if run.inventory_complete else "did not arrive: unknown what should have run",
+        ),
+        Fact(label="Schema", value=inert(certificate.schema_version, limit=30), code=True),
+    )
+
+
+def run_tables(certificate: Certificate) -> tuple[Table, ...]:
+    """Count the tests that are no gates, and list the plugins that took part."""
+    run = certificate.run
+    tests = tuple(
+        (inert(state.replace("_", " "), limit=40), plain(count))
+        for state, count in sorted(run.ordinary_tests.items())
+    )
+    plugins = tuple(
+        (inert(name, limit=100), inert(version, limit=60)) for name, version in sorted(run.plugins.items())
+    )
+    found = (
+        (tests, "Tests that are no gates", ("State", "Count")),
+        (plugins, "Plugins of the run", ("Plugin", "Version")),
+    )
+    return tuple(
+        Table(
+            caption=caption,
+            columns=(Column(label=labels[0]), Column(label=labels[1], numeric=labels[1] == "Count")),
+            rows=rows,
+        )
+        for rows, caption, labels in found
+        if rows
+    )
