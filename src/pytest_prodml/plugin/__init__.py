@@ -1,0 +1,75 @@
+"""The pytest plugin. This module holds hooks that delegate, and imports nothing but pytest.
+
+It is loaded by every run of pytest in an environment that has this distribution, so everything else waits
+until ``--prodml`` is given or a fixture is used.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_prodml.plugin import hookspecs, markers, options
+from pytest_prodml.plugin.fixtures import (
+    ml_behavior,
+    ml_data,
+    ml_fairness,
+    ml_latency,
+    ml_performance,
+    ml_pipeline,
+    prodml,
+    prodml_current,
+    prodml_model,
+    prodml_reference,
+    prodml_schema,
+    prodml_test,
+)
+from pytest_prodml.plugin.markers import ProdmlGateWarning
+
+__all__ = [
+    "ProdmlGateWarning",
+    "ml_behavior",
+    "ml_data",
+    "ml_fairness",
+    "ml_latency",
+    "ml_performance",
+    "ml_pipeline",
+    "prodml",
+    "prodml_current",
+    "prodml_model",
+    "prodml_reference",
+    "prodml_schema",
+    "prodml_test",
+]
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the hooks that a project can implement."""
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare options and ini values."""
+    options.declare(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Remove the certificate of an earlier run before anything of this one can fail."""
+    if options.is_active(early_config):
+        from pytest_prodml.plugin.activation import clear
+
+        clear(early_config)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers and, if asked, start certifying."""
+    markers.register(config)
+    if options.is_active(config):
+        from pytest_prodml.plugin.activation import activate
+
+        activate(config)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test that uses a dimension's fixture, early enough for ``-m``."""
+    markers.add_automatically(item)

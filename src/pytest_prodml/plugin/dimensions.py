@@ -1,0 +1,384 @@
+"""What the dimension fixtures return: the project's model and data, bound to the check functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from pytest_prodml.errors import InputError
+from pytest_prodml.plugin.context import context_of
+from pytest_prodml.plugin.subjects import ModelOnData
+from pytest_prodml.plugin.verdicts import GateSession, session_of
+from pytest_prodml.records import Evidence
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+class _Bound:
+    """A gate's recorder with the fixtures of its test."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._request = request
+        self._session: GateSession = session_of(request)
+        self._context = context_of(request.config)
+
+
+class _ModelBound(_Bound):
+    """A gate about the model on held-out data."""
+
+    def __init__(self, request: pytest.FixtureRequest, model: object, data: object) -> None:
+        __tracebackhide__ = True
+        super().__init__(request)
+        self._model = ModelOnData(self._context, model, data)
+
+    def _settle(self, check: Callable[[], Evidence]) -> Evidence:
+        __tracebackhide__ = True
+        return self._session.settle(
+            check, subjects=[self._model.predictor.subject], materials=[self._model.dataset.material]
+        )
+
+
+class DataGate(_Bound):
+    """What the `ml_data` fixture returns."""
+
+    def conforms_to(
+        self,
+        schema: object = None,
+        *,
+        data: Literal["test", "reference", "current"] = "test",
+        at_most: float = 0.0,
+        redact: bool = False,
+    ) -> Evidence:
+        """Show that a table conforms to a pandera schema; see `checks.data.conforms_to`.
+
+        Parameters
+        ----------
+        schema : pandera schema, optional
+            Default: the fixture `prodml_schema`.
+        data : {"test", "reference", "current"}
+            Which table: that of the fixture ``prodml_<data>``.
+        at_most : float
+            How many violations are accepted.
+        redact : bool
+            Leave the values of violating rows out of the evidence.
+        """
+        __tracebackhide__ = True
+        from pytest_prodml.checks.data import conforms_to
+
+        if data not in {"test", "reference", "current"}:
+            raise InputError(
+                f"there is no table {data!r}", where="ml_data", hint="test, reference or current"
+            )
+        rules = self._request.getfixturevalue("prodml_schema") if schema is None else schema
+        table = self._context.dataset(self._request.getfixturevalue(f"prodml_{data}"), data)
+        return self._session.settle(
+            lambda: conforms_to(rules, table, at_most=at_most, redact=redact, **self._session.tail),
+            materials=[table.material],
+        )
+
+
+class PerformanceGate(_ModelBound):
+    """What the `ml_performance` fixture returns."""
+
+    def at_least(
+        self, metric: str, limit: float, *, margin: float = 0.0, threshold: float | None = None
+    ) -> Evidence:
+        """Show that a metric is at least `limit`; see `checks.performance.at_least`.
+
+        Metrics of decisions take the configured decision; `threshold` asks about another one, for example
+        accuracy at even odds (0.5) of a model that declines from 0.22 on.
+        """
+        __tracebackhide__ = True
+        from pytest_prodml.checks.performance import at_least
+
+        return self._measure(at_least, metric, limit, margin, threshold)
+
+    def at_most(
+        self, metric: str, limit: float, *, margin: float = 0.0, threshold: float | None = None
+    ) -> Evidence:
+        """Show that a metric is at most `limit`; see `at_least` and `checks.performance.at_most`."""
+        __tracebackhide__ = True
+        from pytest_prodml.checks.performance import at_most
+
+        return self._measure(at_most, metric, limit, margin, threshold)
+
+    def _measure(
+        self,
+        check: Callable[..., Evidence],
+        metric: str,
+        limit: float,
+        margin: float,
+        threshold: float | None,
+    ) -> Evidence:
+        __tracebackhide__ = True
+        model = self._model
+        return self._settle(
+            lambda: check(
+                metric,
+                limit,
+                model.labels,
+                **self._predictions(metric, threshold),
+                positive_label=model.settings.positive,
+                margin=margin,
+                gate_id=self._session.gate_id,
+                confidence_level=self._session.confidence_level,
+            )
+        )
+
+    def _predictions(self, metric: str, threshold: float | None) -> dict[str, Any]:
+        """Return what `metric` is computed from, and no more: a prediction may be expensive."""
+        __tracebackhide__ = True
+        from pytest_prodml.checks.performance import METRICS, Kind
+
+        known = METRICS.get(metric)
+        if known is None:
+            return {}
+        if known.kind in {Kind.RANKING, Kind.PROBABILITIES}:
+            return {"y_score": self._model.scores}
+        if threshold is not None:
+            return {"y_score": self._model.scores, "threshold": threshold}
+        return {"y_pred": self._model.decisions}
+
+
+class FairnessGate(_ModelBound):
+    """What the `ml_fairness` fixture returns."""
+
+    def difference_at_most(
+        self, metric: str, limit: float, *, by: str | Sequence[str] | None = None
+    ) -> Evidence:
+        """Show that groups differ by at most `limit`; see `checks.fairness.difference_at_most`.
+
+        `by` names columns; default the configured sensitive ones.
+        """
+        __tracebackhide__ = True
+        from pytest_prodml.checks.fairness import difference_at_most
+
+        return self._measure(difference_at_most, metric, limit, by)
+
+    def ratio_at_least(self, metric: str, limit: float, *, by: str | Sequence[str] | None = None) -> Evidence:
+        """Show that the lowest group reaches a share of the highest; see `checks.fairness.ratio_at_least`.
+
+        `by` names columns; default the configured sensitive ones.
+        """
+        __tracebackhide__ = True
+        from pytest_prodml.checks.fairness import ratio_at_least
+
+        return self._measure(ratio_at_least, metric, limit, by)
+
+    def _measure(
+        self, check: Callable[..., Evidence], metric: str, limit: float, by: str | Sequence[str] | None
+    ) -> Evidence:
+        __tracebackhide__ = True
+        model = self._model
+        return self._settle(
+            lambda: check(
+                metric,
+                limit,
+                # The truth has no part in who is selected.
+                model.dataset.target if metric == "selection_rate" else model.labels,
+                model.decisions,
+                model.groups(by),
+                favorable_label=model.settings.favorable,
+                gate_id=self._session.gate_id,
+                confidence_level=self._session.confidence_level,
+            )
+        )
+
+
+class BehaviorGate(_ModelBound):
+    """What the `ml_behavior` fixture returns."""
+
+    def invariant_to(
+        self, column: str, *, at_most: float, values: Sequence[object] | None = None, redact: bool = False
+    ) -> Evidence:
+        """Show that decisions do not depend on `column`; see `checks.behavior.invariant_to`."""
+        __tracebackhide__ = True
+        from pytest_prodml.checks.behavior import invariant_to
+
+        return self._settle(
+            lambda: invariant_to(
+                column,
+                self._model.predictor,
+                self._model.dataset,
+                at_most=at_most,
+                values=values,
+                threshold=self._model.settings.threshold,
+                redact=redact,
+                **self._session.tail,
+            )
+        )
+
+    def monotone(
+        self,
+        column: str,
+        direction: str,
+        *,
+        at_most: float,
+        step: float = 1.0,
+        tolerance: float = 0.0,
+        redact: bool = False,
+    ) -> Evidence:
+        """Show that the score follows `column` in one direction; see `checks.behavior.monotone`."""
+        __tracebackhide__ = True
+        from pytest_prodml.checks.behavior import monotone
+
+        return self._settle(
+            lambda: monotone(
+                column,
+                direction,
+                self._model.predictor,
+                self._model.dataset,
+                at_most=at_most,
+                step=step,
+                tolerance=tolerance,
+                redact=redact,
+                **self._session.tail,
+            )
+        )
+
+    def finite_on_generated(
+        self,
+        *,
+        schema: object = None,
+        max_examples: int = 1000,
+        bounds: tuple[float, float] | None = (0.0, 1.0),
+        at_most: float = 0.0,
+    ) -> Evidence:
+        """Show that every valid row gets a finite score; see `checks.behavior.finite_on_generated`.
+
+        Rows are made from those of `prodml_test` and, if given, a pandera schema.
+        """
+        __tracebackhide__ = True
+        from pytest_prodml.checks.behavior import finite_on_generated
+
+        return self._settle(
+            lambda: finite_on_generated(
+                self._model.predictor,
+                self._model.dataset,
+                schema=schema,
+                max_examples=max_examples,
+                bounds=bounds,
+                at_most=at_most,
+                **self._session.tail,
+            )
+        )
+
+
+class LatencyGate(_ModelBound):
+    """What the `ml_latency` fixture returns."""
+
+    def __init__(self, request: pytest.FixtureRequest, model: object, data: object) -> None:
+        __tracebackhide__ = True
+        super().__init__(request, model, data)
+        self._samples: dict[tuple[int, int], list[float]] = {}
+
+    def quantile_at_most(
+        self, p: float, budget: float | str, *, batch_size: int = 1, calls: int | None = None
+    ) -> Evidence:
+        """Show that the p-quantile of the latency keeps a budget; see `checks.latency.quantile_at_most`.
+
+        The model is called on rows of `prodml_test`, already converted: building a one-row frame can cost
+        100 times the model. Several quantiles of one batch size share their samples; a test times one batch
+        size.
+
+        Parameters
+        ----------
+        p : float
+            The quantile, 0.99: 99 of 100 calls.
+        budget : float or str
+            Seconds, or text such as ``"5 ms"``.
+        batch_size : int
+            Rows in a call.
+        calls : int, optional
+            How many calls to time; default as many as a model needs that keeps its budget with some headroom.
+        """
+        __tracebackhide__ = True
+        from pytest_prodml.checks.latency import n_calls_for, quantile_at_most
+        from pytest_prodml.plugin.bench import clock_overhead, seconds
+
+        limit = seconds(budget)
+        rounds = n_calls_for(p, self._session.confidence_level) if calls is None else calls
+        return self._settle(
+            lambda: quantile_at_most(
+                p,
+                limit,
+                self._time(batch_size, rounds),
+                shared_host=self._context.is_shared_host,
+                overhead_seconds=clock_overhead(),
+                group=f"batch_size={batch_size}",
+                runtime=self._model.predictor.runtime(),
+                **self._session.tail,
+            )
+        )
+
+    def _time(self, batch_size: int, rounds: int) -> list[float]:
+        __tracebackhide__ = True
+        from pytest_prodml.plugin.bench import time_calls
+
+        if rounds < 1:
+            raise InputError(f"calls must be at least 1, got {rounds!r}", where="ml_latency")
+        known = self._samples.get((batch_size, rounds))
+        if known is None:
+            calls = self._model.prepared_calls(batch_size, seed=self._session.seed)
+            known = self._samples[batch_size, rounds] = time_calls(self._request, calls, rounds=rounds)
+        return known
+
+
+class PipelineGate(_Bound):
+    """What the `ml_pipeline` fixture returns."""
+
+    def parity(
+        self,
+        reference: object,
+        candidate: object = None,
+        *,
+        data: object = None,
+        atol: float = 1e-5,
+        at_most_flips: float = 0,
+        tie_margin: float | None = None,
+    ) -> Evidence:
+        """Show that two models give the same scores and decisions; see `checks.pipeline.parity`.
+
+        Parameters
+        ----------
+        reference : object
+            The model that is right by definition, for example the trained one.
+        candidate : object, optional
+            The model that shall serve; default the fixture `prodml_model`.
+        data : table, optional
+            Rows to compare on; default the fixture `prodml_test`.
+        atol, at_most_flips, tie_margin
+            How far scores may lie apart, how many decisions may differ, and when a flip is a tie.
+        """
+        __tracebackhide__ = True
+        from pytest_prodml.checks.pipeline import parity
+
+        fixture = self._request.getfixturevalue
+        first = self._context.predictor(reference)
+        second = self._context.predictor(fixture("prodml_model") if candidate is None else candidate)
+        rows = self._context.dataset(fixture("prodml_test") if data is None else data, "test")
+        return self._session.settle(
+            lambda: parity(
+                first,
+                second,
+                rows,
+                atol=atol,
+                at_most_flips=at_most_flips,
+                threshold=self._context.settings.model.threshold,
+                tie_margin=tie_margin,
+                **self._session.tail,
+            )
+        )
+
+    def agrees(self, expected: npt.ArrayLike, actual: npt.ArrayLike, *, atol: float = 1e-6) -> Evidence:
+        """Show that two arrays hold the same answers, for example the model's and the service's.
+
+        See `checks.pipeline.agrees`.
+        """
+        __tracebackhide__ = True
+        from pytest_prodml.checks.pipeline import agrees
+
+        return self._session.settle(lambda: agrees(expected, actual, atol=atol, **self._session.tail))

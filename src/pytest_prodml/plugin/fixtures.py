@@ -1,0 +1,133 @@
+"""The fixtures: what is measured (to be overridden in ``conftest.py``) and the gates of each dimension.
+
+Loaded by every run of pytest: everything is imported inside the functions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_prodml.plugin.dimensions import (
+        BehaviorGate,
+        DataGate,
+        FairnessGate,
+        LatencyGate,
+        PerformanceGate,
+        PipelineGate,
+    )
+    from pytest_prodml.plugin.verdicts import GateSession
+
+
+@pytest.fixture(scope="session")
+def prodml_model(pytestconfig: pytest.Config) -> Any:  # noqa: ANN401 - any model that an adapter knows
+    """Provide the model under test. Default: the file at `path` of [tool.prodml.model].
+
+    Override it to return a path or any object that an adapter knows. A certificate needs to know that what
+    was measured is the certified file: return its path, or `pytest_prodml.adapters.bind(model, path)`.
+    """
+    from pytest_prodml.plugin.subjects import default_model
+
+    return default_model(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def prodml_reference(pytestconfig: pytest.Config) -> Any:  # noqa: ANN401 - any table
+    """Provide the data the model was trained on. Default: the file at `reference` of [tool.prodml.data].
+
+    Override it to return a frame (pandas, polars, arrow), an (X, y) pair or a path.
+    """
+    from pytest_prodml.plugin.subjects import default_data
+
+    return default_data(pytestconfig, "reference")
+
+
+@pytest.fixture(scope="session")
+def prodml_test(pytestconfig: pytest.Config) -> Any:  # noqa: ANN401 - any table
+    """Provide held-out labelled data. Default: the file at `test` of [tool.prodml.data].
+
+    Override it to return a frame (pandas, polars, arrow), an (X, y) pair or a path.
+    """
+    from pytest_prodml.plugin.subjects import default_data
+
+    return default_data(pytestconfig, "test")
+
+
+@pytest.fixture(scope="session")
+def prodml_current(pytestconfig: pytest.Config) -> Any:  # noqa: ANN401 - any table
+    """Provide recent production data. Default: the file at `current` of [tool.prodml.data].
+
+    Override it to return a frame (pandas, polars, arrow), an (X, y) pair or a path.
+    """
+    from pytest_prodml.plugin.subjects import default_data
+
+    return default_data(pytestconfig, "current")
+
+
+@pytest.fixture(scope="session")
+def prodml_schema() -> Any:  # noqa: ANN401 - a pandera schema
+    """Provide the schema that the data must conform to: override it in conftest.py, there is no default.
+
+    Return a pandera DataFrameSchema or DataFrameModel.
+    """
+    from pytest_prodml.plugin.subjects import no_schema
+
+    return no_schema()
+
+
+@pytest.fixture
+def prodml(request: pytest.FixtureRequest) -> GateSession:
+    """Record evidence of checks of your own: `prodml.record(evidence)`."""
+    from pytest_prodml.plugin.verdicts import session_of
+
+    return session_of(request)
+
+
+@pytest.fixture
+def ml_data(request: pytest.FixtureRequest) -> DataGate:
+    """Check the data: `ml_data.conforms_to(schema)`."""
+    from pytest_prodml.plugin.dimensions import DataGate
+
+    return DataGate(request)
+
+
+@pytest.fixture
+def ml_performance(request: pytest.FixtureRequest, prodml_model: Any, prodml_test: Any) -> PerformanceGate:  # noqa: ANN401
+    """Check predictive performance: `ml_performance.at_least("roc_auc", 0.8)`."""
+    from pytest_prodml.plugin.dimensions import PerformanceGate
+
+    return PerformanceGate(request, prodml_model, prodml_test)
+
+
+@pytest.fixture
+def ml_fairness(request: pytest.FixtureRequest, prodml_model: Any, prodml_test: Any) -> FairnessGate:  # noqa: ANN401
+    """Compare groups: `ml_fairness.difference_at_most("selection_rate", 0.1, by=["sex"])`."""
+    from pytest_prodml.plugin.dimensions import FairnessGate
+
+    return FairnessGate(request, prodml_model, prodml_test)
+
+
+@pytest.fixture
+def ml_behavior(request: pytest.FixtureRequest, prodml_model: Any, prodml_test: Any) -> BehaviorGate:  # noqa: ANN401
+    """Check behavior: `ml_behavior.invariant_to("sex", at_most=0.01)`."""
+    from pytest_prodml.plugin.dimensions import BehaviorGate
+
+    return BehaviorGate(request, prodml_model, prodml_test)
+
+
+@pytest.fixture
+def ml_latency(request: pytest.FixtureRequest, prodml_model: Any, prodml_test: Any) -> LatencyGate:  # noqa: ANN401
+    """Check speed: `ml_latency.quantile_at_most(0.99, budget="5 ms")`."""
+    from pytest_prodml.plugin.dimensions import LatencyGate
+
+    return LatencyGate(request, prodml_model, prodml_test)
+
+
+@pytest.fixture
+def ml_pipeline(request: pytest.FixtureRequest) -> PipelineGate:
+    """Check the way to production: `ml_pipeline.parity(trained_model, atol=1e-6)`."""
+    from pytest_prodml.plugin.dimensions import PipelineGate
+
+    return PipelineGate(request)

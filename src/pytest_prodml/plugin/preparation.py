@@ -1,0 +1,171 @@
+"""Everything that can be wrong before the first test: configuration, policy, model, keys, waivers."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+
+from pytest_prodml.certificate.digest import subject_of
+from pytest_prodml.errors import ConfigurationError, ProdmlError
+from pytest_prodml.plugin import options
+from pytest_prodml.plugin.context import check_level
+from pytest_prodml.plugin.settings import Settings, load_settings
+from pytest_prodml.policy.decide import usable_waivers
+from pytest_prodml.policy.load import load_policy
+from pytest_prodml.records import Policy, Subject, Waiver
+
+if TYPE_CHECKING:
+    from pytest_prodml.certificate.signers import Signer
+    from pytest_prodml.certificate.signers.local import PublicKey
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run is about to certify, and by what. `notes` tell about waivers that do not count."""
+
+    settings: Settings
+    policy: Policy
+    subject: Subject
+    signer: Signer | None
+    waivers: tuple[Waiver, ...]
+    waiver_envelopes: tuple[bytes, ...]
+    notes: tuple[str, ...]
+
+
+def prepare(config: pytest.Config) -> Plan:
+    """Check everything that a certificate needs, and tell all that is wrong at once.
+
+    Raises
+    ------
+    pytest.UsageError
+        For a wrong configuration, and for a policy, model or key that is missing or can not be read.
+    """
+    try:
+        settings = load_settings(config.rootpath, options.given(config))
+    except ProdmlError as error:
+        raise pytest.UsageError(str(error)) from None
+    problems: list[str] = []
+    policy = _attempt(_load_policy, settings, problems)
+    subject = _attempt(_load_subject, settings, problems)
+    signer = _attempt(_load_signer, settings, problems)
+    approvers = _attempt(_load_approvers, settings, problems) or []
+    _attempt(_make_output_directory, settings, problems)
+    if policy is None or subject is None or problems:
+        raise pytest.UsageError(*problems)
+    trusted = [key for key in approvers if signer is None or key.keyid != signer.keyid]
+    waivers, envelopes, notes = _open_waivers(settings, trusted)
+    if len(trusted) < len(approvers):
+        notes.append("a waiver key is the certificate's own key; nobody approves their own exception")
+    usable = usable_waivers(policy, waivers, frozenset({subject.digest["sha256"]}), datetime.now(UTC))
+    notes += [
+        f"the waiver {waiver.id} for {waiver.gate_id} does not count: it has expired or not begun, is about "
+        "another model, or the policy does not allow it"
+        for waiver in waivers
+        if waiver not in usable.values()
+    ]
+    return Plan(
+        settings=settings,
+        policy=policy,
+        subject=subject,
+        signer=signer,
+        waivers=tuple(usable.values()),
+        waiver_envelopes=tuple(
+            data for waiver, data in zip(waivers, envelopes, strict=True) if waiver in usable.values()
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _attempt(load: Callable[[Settings], _T], settings: Settings, problems: list[str]) -> _T | None:
+    try:
+        return load(settings)
+    except ProdmlError as error:
+        problems.append(str(error))
+        return None
+
+
+def _load_policy(settings: Settings) -> Policy:
+    if settings.policy is None:
+        raise ConfigurationError(
+            "--prodml needs a policy: it decides what is required",
+            where=settings.source,
+            hint='set policy = "policy.toml", or give --prodml-policy PATH',
+        )
+    policy = load_policy(settings.at(settings.policy))
+    check_level(settings, policy)
+    return policy
+
+
+def _load_subject(settings: Settings) -> Subject:
+    if settings.model.path is None:
+        raise ConfigurationError(
+            "--prodml needs a model: the file whose digest the certificate names",
+            where=settings.source,
+            hint='set path = "model/model.onnx" under [tool.prodml.model], or give --prodml-model PATH',
+        )
+    return subject_of(settings.at(settings.model.path))
+
+
+def _load_signer(settings: Settings) -> Signer | None:
+    from pytest_prodml.certificate.signers.local import load_signing_key
+
+    if not settings.sign:
+        return None
+    if settings.key is None:
+        raise ConfigurationError(
+            "--prodml needs a key to sign the certificate",
+            where=settings.source,
+            hint='make one with `prodml keygen` and set key = "..." or give --prodml-key PATH; '
+            "--prodml-no-sign makes an unsigned record that `prodml verify` never accepts",
+        )
+    return load_signing_key(settings.at(settings.key))
+
+
+def _load_approvers(settings: Settings) -> list[PublicKey]:
+    from pytest_prodml.certificate.signers.local import load_public_key
+
+    return [load_public_key(settings.at(path)) for path in settings.waiver_keys]
+
+
+def _make_output_directory(settings: Settings) -> None:
+    directory = settings.at(settings.out)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the output directory can not be made: {error.strerror}", where=str(directory)
+        ) from None
+
+
+def _open_waivers(
+    settings: Settings, keys: Sequence[PublicKey]
+) -> tuple[list[Waiver], list[bytes], list[str]]:
+    from pytest_prodml.certificate.waiver import open_waiver
+
+    waivers: list[Waiver] = []
+    envelopes: list[bytes] = []
+    notes: list[str] = []
+    for pattern in settings.waivers:
+        # Unlike Path.glob, this takes absolute patterns too.
+        paths = sorted(glob.glob(pattern, root_dir=settings.root, recursive=True))  # noqa: PTH207
+        if not paths and not glob.has_magic(pattern):
+            notes.append(f"{pattern}: there is no such waiver")
+        for path in paths:
+            try:
+                data = settings.at(path).read_bytes()
+                waiver = open_waiver(data, keys, where=path)
+            except ProdmlError as error:
+                notes.append(f"a waiver does not count: {error}")
+            except OSError as error:
+                notes.append(f"a waiver does not count: {path}: {error.strerror}")
+            else:
+                waivers.append(waiver)
+                envelopes.append(data)
+    return waivers, envelopes, notes

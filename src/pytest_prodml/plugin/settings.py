@@ -1,0 +1,186 @@
+"""`[tool.prodml]` of pyproject.toml, or prodml.toml, with what the command line says -> `Settings`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from pytest_prodml.codec import decode, parse_toml, snake_case
+from pytest_prodml.errors import ConfigurationError, MalformedError
+from pytest_prodml.plugin.options import DEFAULT_OUT
+
+_LARGEST_SEED = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """`[tool.prodml.model]`: the artefact, and how its scores become decisions.
+
+    `positive_label` is the class that the score is about; None means 1 in the labels, and of a classifier's
+    classes the second. A row counts as positive when its score reaches `threshold`; None leaves the decision
+    to the model. `favorable_label` is the decision that a person hopes for; None means the positive one.
+    """
+
+    path: str | None = None
+    name: str | None = None
+    version: str = "unspecified"
+    adapter: str | None = None
+    positive_label: int | str | bool | None = None
+    favorable_label: int | str | bool | None = None
+    threshold: float | None = None
+
+    @property
+    def positive(self) -> int | str | bool:
+        """The positive class among the labels."""
+        return 1 if self.positive_label is None else self.positive_label
+
+    @property
+    def favorable(self) -> int | str | bool:
+        """The decision that a person hopes for."""
+        return self.positive if self.favorable_label is None else self.favorable_label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSettings:
+    """`[tool.prodml.data]`: the tables behind the data fixtures, and their columns."""
+
+    reference: str | None = None
+    test: str | None = None
+    current: str | None = None
+    target: str | None = None
+    sensitive: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """The keys of the configuration file."""
+
+    policy: str | None = None
+    out: str = DEFAULT_OUT
+    key: str | None = None
+    seed: int = 0
+    confidence_level: float | None = None
+    waivers: tuple[str, ...] = ()
+    waiver_keys: tuple[str, ...] = ()
+    model: ModelSettings = field(default_factory=ModelSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the project says about itself; `source` is the file it came from.
+
+    Paths are kept as they were written; `at` resolves one.
+    """
+
+    root: Path
+    source: str
+    policy: str | None
+    out: str
+    key: str | None
+    sign: bool
+    seed: int
+    confidence_level: float | None
+    waivers: tuple[str, ...]
+    waiver_keys: tuple[str, ...]
+    model: ModelSettings
+    data: DataSettings
+
+    def at(self, path: str) -> Path:
+        """Return `path` as seen from the rootdir."""
+        return self.root / path
+
+
+def load_settings(root: Path, given: Mapping[str, str | bool]) -> Settings:
+    """Read the project's configuration and lay the command line over it.
+
+    Parameters
+    ----------
+    root : Path
+        pytest's rootdir, where pyproject.toml or prodml.toml is looked for.
+    given : mapping
+        What `options.given` found: ``model``, ``policy``, ``out``, ``key``, ``sign``.
+
+    Raises
+    ------
+    ConfigurationError
+        With every problem at once: unknown keys (with the nearest known one), wrong types, values outside
+        their range, both files at once.
+    """
+    source, table = _read(root)
+    try:
+        file = decode(_File, table, naming=snake_case)
+    except MalformedError as error:
+        raise ConfigurationError(
+            "\n  ".join(["is not a valid configuration", *error.problems]), where=source
+        ) from None
+    problems = _problems(file)
+    if problems:
+        raise ConfigurationError("\n  ".join(["is not a valid configuration", *problems]), where=source)
+    model = {item.name: getattr(file.model, item.name) for item in fields(ModelSettings)}
+    model["path"] = given.get("model") or file.model.path
+    return Settings(
+        root=root,
+        source=source,
+        policy=_text(given.get("policy")) or file.policy,
+        out=_text(given.get("out")) or file.out,
+        key=_text(given.get("key")) or file.key,
+        sign=bool(given.get("sign", True)),
+        seed=file.seed,
+        confidence_level=file.confidence_level,
+        waivers=file.waivers,
+        waiver_keys=file.waiver_keys,
+        model=ModelSettings(**model),
+        data=file.data,
+    )
+
+
+def peek_out(root: Path) -> str:
+    """Return the configured output directory without judging the rest of the file."""
+    try:
+        out = _read(root)[1].get("out")
+    except ConfigurationError:
+        return DEFAULT_OUT
+    return out if isinstance(out, str) and out else DEFAULT_OUT
+
+
+def _text(value: str | bool | None) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _read(root: Path) -> tuple[str, dict[str, Any]]:
+    own, shared = root / "prodml.toml", root / "pyproject.toml"
+    table: Any = None
+    if shared.is_file():
+        tool = parse_toml(shared.read_bytes(), where=shared.name).get("tool", {})
+        table = tool.get("prodml") if isinstance(tool, dict) else None
+    if own.is_file():
+        if table is not None:
+            raise ConfigurationError(
+                "[tool.prodml] and prodml.toml both configure this project",
+                where=shared.name,
+                hint="keep one of them",
+            )
+        return own.name, parse_toml(own.read_bytes(), where=own.name)
+    if table is not None and not isinstance(table, dict):
+        raise ConfigurationError("[tool.prodml] must be a table", where=shared.name)
+    if table is None:
+        return f"{root} (no prodml.toml, no [tool.prodml] in pyproject.toml)", {}
+    return f"{shared.name} [tool.prodml]", table
+
+
+def _problems(file: _File) -> list[str]:
+    problems = []
+    level, threshold = file.confidence_level, file.model.threshold
+    if level is not None and not 0.5 < level < 1:
+        problems.append(f"expected 0.5 < level < 1, got {level} @ $.confidence_level")
+    if not 0 <= file.seed <= _LARGEST_SEED:
+        problems.append(f"expected 0 <= seed < 2^53, got {file.seed} @ $.seed")
+    if threshold is not None and not math.isfinite(threshold):
+        problems.append(f"expected a finite number, got {threshold} @ $.model.threshold")
+    if not file.out.strip():
+        problems.append("expected a directory, got an empty text @ $.out")
+    return problems

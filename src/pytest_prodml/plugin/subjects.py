@@ -1,0 +1,196 @@
+"""What is measured: defaults of the subject fixtures, and a model with its data and predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from pytest_prodml.errors import ConfigurationError, InputError
+from pytest_prodml.plugin.context import Context, context_of
+from pytest_prodml.plugin.settings import ModelSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pytest_prodml.adapters.predictor import Predictor
+    from pytest_prodml.adapters.tables import Dataset
+
+
+#: Different inputs that are timed in turn: one input alone would be timed in the processor's cache.
+_MOST_BATCHES = 64
+
+
+def default_model(config: pytest.Config) -> Predictor:
+    """Load the configured model file.
+
+    Raises
+    ------
+    ConfigurationError
+        If none is configured.
+    """
+    __tracebackhide__ = True
+    context = context_of(config)
+    path = context.settings.model.path
+    if path is None:
+        raise ConfigurationError(
+            "no model is configured",
+            where=context.settings.source,
+            hint="set path under [tool.prodml.model], or override the fixture prodml_model in conftest.py",
+        )
+    return context.predictor(path)
+
+
+def default_data(config: pytest.Config, name: str) -> Dataset:
+    """Load the configured table `name` (``reference``, ``test`` or ``current``).
+
+    Raises
+    ------
+    ConfigurationError
+        If none is configured.
+    """
+    __tracebackhide__ = True
+    context = context_of(config)
+    path: str | None = getattr(context.settings.data, name)
+    if path is None:
+        raise ConfigurationError(
+            f"no {name} data is configured",
+            where=context.settings.source,
+            hint=f"set {name} under [tool.prodml.data], or override the fixture prodml_{name} in conftest.py",
+        )
+    return context.dataset(path, name)
+
+
+def no_schema() -> NoReturn:
+    """Say how to provide a schema.
+
+    Raises
+    ------
+    ConfigurationError
+        Always.
+    """
+    __tracebackhide__ = True
+    raise ConfigurationError(
+        "there is no schema",
+        where="prodml_schema",
+        hint="override the fixture prodml_schema in conftest.py to return a pandera schema, "
+        "or give one: ml_data.conforms_to(schema)",
+    )
+
+
+class ModelOnData:
+    """A model on a labelled table. Each prediction is made once per session, whoever asks for it."""
+
+    def __init__(self, context: Context, model: object, data: object) -> None:
+        self._context = context
+        self.predictor = context.predictor(model)
+        self.dataset = context.dataset(data, "test")
+
+    @property
+    def settings(self) -> ModelSettings:
+        """Labels and threshold."""
+        return self._context.settings.model
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The true labels.
+
+        Raises
+        ------
+        InputError
+            If the table has none.
+        """
+        __tracebackhide__ = True
+        if self.dataset.target is None:
+            raise InputError(
+                "has no labels",
+                where=f"data {self.dataset.name}",
+                hint='name their column: target = "..." under [tool.prodml.data], or return an (X, y) pair',
+            )
+        return self.dataset.target
+
+    @property
+    def scores(self) -> np.ndarray:
+        """The model's score of the positive class for each row."""
+        __tracebackhide__ = True
+        return self._context.once("score", _scores, self.predictor, self.dataset)
+
+    @property
+    def decisions(self) -> np.ndarray:
+        """The label that is decided for each row: by the configured threshold, else by the model itself.
+
+        Raises
+        ------
+        InputError
+            If there is a threshold and the labels are not two classes.
+        """
+        __tracebackhide__ = True
+        threshold = self.settings.threshold
+        if threshold is None:
+            return self._context.once("decision", _decisions, self.predictor, self.dataset)
+        import numpy as np
+
+        classes = list(dict.fromkeys(self.labels.tolist()))
+        positive = self.settings.positive
+        others = [label for label in classes if label != positive]
+        if positive not in classes or len(others) != 1:
+            raise InputError(
+                f"a threshold decides between {positive!r} and one other label, found {classes[:10]!r}",
+                where=f"data {self.dataset.name}",
+                hint="set positive_label under [tool.prodml.model], or leave the threshold out",
+            )
+        return np.where(self.scores >= threshold, np.asarray(positive), np.asarray(others[0]))
+
+    def prepared_calls(self, batch_size: int, *, seed: int) -> list[Callable[[], object]]:
+        """Return calls of the model on `batch_size` rows each, the input converted already.
+
+        Raises
+        ------
+        InputError
+            If the table has fewer rows.
+        """
+        __tracebackhide__ = True
+        import numpy as np
+
+        frame = self.dataset.frame
+        if not 1 <= batch_size <= len(frame):
+            raise InputError(
+                f"a batch of {batch_size} rows can not be taken from {len(frame):,} rows",
+                where=f"data {self.dataset.name}",
+            )
+        batches = min(_MOST_BATCHES, len(frame) // batch_size)
+        chosen = np.random.default_rng(seed).choice(len(frame), size=(batches, batch_size), replace=False)
+        return [self.predictor.prepare(frame.iloc[rows]) for rows in chosen]
+
+    def groups(self, by: Sequence[str] | None) -> dict[str, np.ndarray]:
+        """Return the columns `by`, default the configured sensitive ones, by name.
+
+        Raises
+        ------
+        ConfigurationError
+            If none is named.
+        InputError
+            If a column is missing.
+        """
+        __tracebackhide__ = True
+        from pytest_prodml.adapters.tables import column
+
+        names = [by] if isinstance(by, str) else list(by or self._context.settings.data.sensitive)
+        if not names:
+            raise ConfigurationError(
+                "no groups to compare",
+                where=self._context.settings.source,
+                hint='give by=["column"], or set sensitive under [tool.prodml.data]',
+            )
+        return {name: column(self.dataset, name).to_numpy() for name in names}
+
+
+def _scores(predictor: Predictor, dataset: Dataset) -> np.ndarray:
+    from pytest_prodml.adapters.predictor import finite_scores
+
+    return finite_scores(predictor, dataset.frame)
+
+
+def _decisions(predictor: Predictor, dataset: Dataset) -> np.ndarray:
+    return predictor.predict(dataset.frame)

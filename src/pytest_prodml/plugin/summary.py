@@ -1,0 +1,58 @@
+"""The last block of pytest's output: the verdict, and where the certificate is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_prodml.plugin.certification import Conclusion
+from pytest_prodml.plugin.outputs import CERTIFICATE
+from pytest_prodml.plugin.preparation import Plan
+
+
+def write_summary(reporter: pytest.TerminalReporter, conclusion: Conclusion, plan: Plan) -> None:
+    """Write the block: a few lines, two with ``-q``, every gate with ``-v``."""
+    from pytest_prodml.render.terminal import render_terminal
+
+    quiet = reporter.verbosity < 0
+    if not quiet:
+        reporter.write_sep("=", "production readiness")
+    if conclusion.view is None:
+        reporter.write_line(f"NO CERTIFICATE: {conclusion.problem}", red=True, bold=True)
+        return
+    writer = reporter._tw  # noqa: SLF001 - there is no public way to width and encoding
+    lines = render_terminal(
+        conclusion.view,
+        width=writer.fullwidth,
+        color=writer.hasmarkup,
+        ascii_only=not _shows_unicode(getattr(writer._file, "encoding", None)),  # noqa: SLF001
+        verbosity=reporter.verbosity,
+    )
+    for line in lines:
+        reporter.write_line(line)
+    if quiet:
+        return
+    for note in plan.notes:
+        reporter.write_line(note, yellow=True)
+    path = plan.settings.at(plan.settings.out) / CERTIFICATE
+    reporter.write_line(f"certificate: {_shown(reporter, path)}")
+    if plan.signer is None:
+        unsigned = "this certificate is UNSIGNED: it proves nothing, and `prodml verify` refuses it"
+        reporter.write_line(unsigned, red=True, bold=True)
+
+
+def _shows_unicode(encoding: str | None) -> bool:
+    try:
+        "✓≥…".encode(encoding or "ascii")
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def _shown(reporter: pytest.TerminalReporter, path: Path) -> str:
+    """Return `path` as seen from where pytest was started, if it is below."""
+    try:
+        return str(path.relative_to(reporter.config.invocation_params.dir))
+    except ValueError:
+        return str(path)
