@@ -31,6 +31,7 @@ def signing_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(pytester: pytest.Pytester, signing_key: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project with a model, a policy that requires two gates, and tests that are these gates."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     for name in ("MODEL", "POLICY", "OUT", "KEY", "NO_SIGN", "KEY_PASSPHRASE"):
         monkeypatch.delenv(f"PRODML_{name}", raising=False)
     project = Project(pytester, signing_key)

@@ -78,9 +78,18 @@ class Project:
 
     def run(self, *arguments: str, sub: bool = False) -> pytest.RunResult:
         """Run ``pytest --prodml`` here; `sub` for a process of its own."""
+        return self.idle("--prodml", *arguments, sub=sub)
+
+    def idle(self, *arguments: str, sub: bool = False) -> pytest.RunResult:
+        """Run ``pytest`` here.
+
+        Only the plugins that `arguments` need are loaded: some import a library in every process.
+        """
         run = self.pytester.runpytest_subprocess if sub else self.pytester.runpytest_inprocess
-        # Hypothesis' own plugin imports Hypothesis for its summary, which costs each of these runs a second.
-        return run("--prodml", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", *arguments)
+        needed = ["prodml"]
+        needed += ["xdist"] if any(a.startswith(("-n", "--dist", "--tx")) for a in arguments) else []
+        plugins = [part for name in needed for part in ("-p", name)]
+        return run(*plugins, "-p", "no:cacheprovider", *arguments)
 
     def envelope(self) -> Envelope:
         return parse_envelope((self.out / "certificate.json").read_bytes())

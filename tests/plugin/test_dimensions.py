@@ -142,7 +142,7 @@ def evidence_of(project: Project, gate_id: str) -> Evidence:
 
 @pytest.mark.parametrize("arguments", [(), ("-n1",)], ids=["one", "xdist"])
 def test_ready_bank(bank: Project, arguments: tuple[str, ...]) -> None:
-    result = bank.run(*arguments, sub=True)
+    result = bank.run("-p", "benchmark", *arguments, sub=True)
     assert result.ret == 0, result.outlines
     certificate = bank.issued()
     assert certificate.decision.outcome is Readiness.READY
@@ -229,7 +229,7 @@ def test_what_can_not_be_measured_has_no_verdict(
     if "does not exist" in message:
         (bank.root / "test.csv").unlink()
     only(bank, test, requires=gate_id)
-    assert bank.run().ret == 1
+    assert bank.run("-p", "benchmark").ret == 1
     assert bank.readiness() is Readiness.NOT_READY
     verdict = bank.verdict(gate_id)
     assert verdict.reason == "errored"
@@ -239,10 +239,10 @@ def test_what_can_not_be_measured_has_no_verdict(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("-p", "no:benchmark"), "measured through pytest-benchmark, which is not installed or switched off"),
-        (("--benchmark-disable",), "benchmarks are switched off"),
-        (("--benchmark-skip",), "benchmarks are switched off"),
-        (("--benchmark-timer=time.process_time",), "latency needs a wall clock"),
+        ((), "measured through pytest-benchmark, which is not installed or switched off"),
+        (("-p", "benchmark", "--benchmark-disable"), "benchmarks are switched off"),
+        (("-p", "benchmark", "--benchmark-skip"), "benchmarks are switched off"),
+        (("-p", "benchmark", "--benchmark-timer=time.process_time"), "latency needs a wall clock"),
     ],
 )
 def test_latency_needs_pytest_benchmark(bank: Project, arguments: tuple[str, ...], message: str) -> None:
@@ -260,7 +260,7 @@ def test_missed_budget_is_inconclusive_beside_other_work(bank: Project) -> None:
         "def test_x(ml_latency): ml_latency.quantile_at_most(0.5, '1 ns', calls=50)\n",
         requires="latency.x",
     )
-    assert bank.run("-n1").ret == 1
+    assert bank.run("-p", "benchmark", "-n1").ret == 1
     assert bank.verdict("latency.x").reason == "not-proven"
 
 
@@ -327,7 +327,7 @@ def test_good(ml_performance): ml_performance.at_least("accuracy", 0.7)
 def test_bad(ml_performance): ml_performance.at_least("accuracy", 0.99)
 """,
     )
-    result = bank.pytester.runpytest_inprocess("-p", "no:hypothesispytest")
+    result = bank.idle()
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["performance.bad: fail: accuracy = *must be at least 0.99"])
     assert not bank.out.exists()

@@ -107,6 +107,7 @@ REFUSED = {
     ),
     "timeout": Case(
         two=gate("import time; time.sleep(30)", mark="@pytest.mark.timeout(0.2, method='signal')"),
+        arguments=("-p", "timeout"),
         state=RunState.TIMED_OUT,
         reason="timed_out",
     ),
@@ -474,8 +475,9 @@ def test_inventory_that_never_arrives(project: Project) -> None:
     project.write("test_gates.py", GATES.replace("    pass", "    import os; os._exit(0)"))
     result = project.run("-n1", "--max-worker-restart=0")
     assert result.ret == 1
-    certificate = project.certificate()
-    if certificate is not None:
-        assert not certificate.run.inventory_complete
-        assert certificate.decision.outcome is Readiness.NOT_READY
-        assert any("did not arrive" in reason for reason in certificate.decision.reasons)
+    assert not project.issued().run.inventory_complete
+    assert project.readiness() is Readiness.NOT_READY
+    assert any("did not arrive" in reason for reason in project.issued().decision.reasons)
+    assert [gate.id for gate in project.issued().gates] == ["pipeline.one", "pipeline.two"], (
+        "reports named them"
+    )

@@ -13,19 +13,19 @@ def gates(project: Project) -> dict[str, Gate]:
 
 
 def test_markers_are_registered_and_documented(project: Project) -> None:
-    result = project.pytester.runpytest("--markers")
+    result = project.idle("--markers")
     for dimension in DIMENSIONS:
         result.stdout.fnmatch_lines([f"@pytest.mark.ml_{dimension.value}(gate=None*)*"])
 
 
 @pytest.mark.parametrize("active", [True, False])
 def test_markers_are_strict(project: Project, active: bool) -> None:
-    run = project.run if active else project.pytester.runpytest_inprocess
+    run = project.run if active else project.idle
     assert run("--strict-markers", "--strict-config").ret == 0
 
 
 def test_fixtures_are_documented(project: Project) -> None:
-    result = project.pytester.runpytest("--fixtures", "-v")
+    result = project.idle("--fixtures", "-v")
     ours = result.stdout.str().partition("pytest_prodml.plugin")[2].partition("fixtures defined from")[0]
     for name in (
         *(f"ml_{dimension.value}" for dimension in DIMENSIONS),
@@ -187,7 +187,7 @@ def test_wrong_marker_changes_nothing_without_the_option(project: Project) -> No
     project.write(
         "test_wrong.py", "import pytest\n\n@pytest.mark.ml_data(severty='warn')\ndef test_it(): pass\n"
     )
-    assert project.pytester.runpytest_inprocess().ret == 0
+    assert project.idle().ret == 0
 
 
 def test_all_wrong_markers_are_told_at_once(project: Project) -> None:
@@ -265,7 +265,7 @@ def test_ordinary(): pass
 @pytest.mark.parametrize("active", [True, False])
 def test_fixture_brings_its_marker(project: Project, active: bool) -> None:
     project.write("test_gates.py", FIXTURE_ONLY)
-    run = project.run if active else project.pytester.runpytest_inprocess
+    run = project.run if active else project.idle
     result = run("--collect-only", "-q", "-m", "ml_fairness")
     result.stdout.fnmatch_lines(
         ["test_gates.py::test_direct", "test_gates.py::test_through_another_fixture", "*1 deselected*"]

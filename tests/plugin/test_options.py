@@ -15,7 +15,7 @@ OPTIONS = ["model", "policy", "out", "key"]
 
 
 def test_options_are_in_the_help(project: Project) -> None:
-    result = project.pytester.runpytest("--help")
+    result = project.idle("--help")
     shown = result.stdout.str()
     for name in ("--prodml", *(f"--prodml-{name}" for name in OPTIONS), "--prodml-no-sign"):
         assert name in shown
@@ -25,19 +25,19 @@ def test_options_are_in_the_help(project: Project) -> None:
 
 def test_ini_turns_it_on(project: Project) -> None:
     project.write("pytest.ini", "[pytest]\nprodml = true\n")
-    assert project.pytester.runpytest_inprocess("-p", "no:hypothesispytest").ret == 0
+    assert project.idle().ret == 0
     assert project.readiness() is Readiness.READY
 
 
 def test_addopts_turns_it_on(project: Project) -> None:
     project.write("pytest.ini", "[pytest]\naddopts = --prodml --prodml-no-sign\n")
-    assert project.pytester.runpytest_inprocess("-p", "no:hypothesispytest").ret == 0
+    assert project.idle().ret == 0
     assert not project.envelope().signatures
 
 
 def test_without_the_option_nothing_happens(project: Project) -> None:
     project.write("prodml.toml", "wrong = 1")
-    result = project.pytester.runpytest_inprocess("-p", "no:hypothesispytest")
+    result = project.idle()
     assert result.ret == 0
     assert not project.out.exists()
     result.stdout.no_fnmatch_line("*production readiness*")
@@ -228,3 +228,9 @@ def test_seed_of_a_gate_is_fixed_by_seed_and_id() -> None:
     assert seed_of("data.a", 0) == 0x3C05181A
     assert len({seed_of("data.a", 0), seed_of("data.b", 0), seed_of("data.a", 1)}) == 3
     assert all(0 <= seed_of(f"data.{i}", 7) < 2**32 for i in range(100))
+
+
+def test_installed_distribution_brings_the_plugin(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    assert project.pytester.runpytest_subprocess("--prodml").ret == 0
+    assert project.readiness() is Readiness.READY

@@ -144,7 +144,7 @@ def test_level_of_the_policy_reaches_the_test(one: Project) -> None:
 @pytest.mark.parametrize("arguments", [("--prodml",), ()], ids=["active", "idle"])
 def test_recorder_needs_a_gate(one: Project, arguments: tuple[str, ...]) -> None:
     one.write("test_gates.py", "def test_one(prodml): pass\n")
-    result = one.pytester.runpytest_inprocess("-p", "no:hypothesispytest", *arguments)
+    result = one.idle(*arguments)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*test_gates.py::test_one: records evidence but is no gate*", "*ml_data*"])
 
@@ -155,7 +155,7 @@ def test_without_the_option_gates_are_checked_and_nothing_is_written(
 ) -> None:
     one.write("test_gates.py", gate(f"prodml.record(evidence(prodml.gate_id, limit={limit}))"))
     one.write("prodml.toml", "confidence_level = 0.95\n")
-    result = one.pytester.runpytest_inprocess("-p", "no:hypothesispytest")
+    result = one.idle()
     result.assert_outcomes(**{outcome: 1})
     assert not one.out.exists()
     result.stdout.no_fnmatch_line("*production readiness*")
@@ -166,13 +166,13 @@ def test_without_the_option_the_marker_still_says_who_one_is(one: Project) -> No
     seed = seed_of("pipeline.renamed", 5)
     body = f"assert (prodml.gate_id, prodml.seed) == ('pipeline.renamed', {seed})"
     one.write("test_gates.py", gate(body, marker="ml_pipeline(gate='pipeline.renamed')"))
-    one.pytester.runpytest_inprocess("-p", "no:hypothesispytest").assert_outcomes(passed=1)
+    one.idle().assert_outcomes(passed=1)
 
 
 def test_wrong_configuration_is_an_error_of_the_fixture_without_the_option(one: Project) -> None:
     one.write("prodml.toml", "sed = 5\n")
     one.write("test_ordinary.py", "def test_it(): pass\n")
-    result = one.pytester.runpytest_inprocess("-p", "no:hypothesispytest")
+    result = one.idle()
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*unknown field 'sed'; did you mean 'seed'?*"])
 
@@ -188,7 +188,7 @@ def test_retried_attempt_keeps_its_own_evidence(one: Project) -> None:
         ),
     )
     pytest.importorskip("pytest_rerunfailures")
-    result = one.run("--reruns=1")
+    result = one.run("-p", "rerunfailures", "--reruns=1")
     result.assert_outcomes(passed=1)
     assert result.ret == 1
     assert [

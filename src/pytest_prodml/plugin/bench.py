@@ -19,6 +19,10 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-zµμ]+)")
 _LEAST_WARMUP_CALLS = 50
 _LEAST_WARMUP_SECONDS = 0.5
 _MOST_WARMUP_CALLS = 10_000
+#: A cheap call is timed for this long, up to this many times the planned calls: calls in a row resemble each
+#: other and are worth fewer than they are.
+_SPARE_SECONDS = 1.0
+_MOST_SPARE = 10
 
 
 def seconds(budget: float | str) -> float:
@@ -84,6 +88,16 @@ def time_calls(
     return list(benchmark.stats.stats.data)
 
 
+def affordable_rounds(call: Callable[[], object], planned: int) -> int:
+    """Return how many calls to time: those planned, and more where they are cheap.
+
+    Fixed before the first sample is taken, from the duration of a few calls that are thrown away.
+    """
+    each = _seconds_each(call)
+    spare = math.ceil(_SPARE_SECONDS / each) if each > 0 else planned * _MOST_SPARE
+    return min(max(planned, spare), planned * _MOST_SPARE)
+
+
 def clock_overhead(*, rounds: int = 1000) -> float:
     """Return the median seconds between two readings of the clock around an empty call."""
 
@@ -131,10 +145,14 @@ def _fixture(request: pytest.FixtureRequest) -> Any:  # noqa: ANN401 - pytest-be
     return benchmark
 
 
-def _warmup_calls(call: Callable[[], object]) -> int:
+def _seconds_each(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     for _ in range(_LEAST_WARMUP_CALLS):
         call()
-    each = (time.perf_counter() - start) / _LEAST_WARMUP_CALLS
+    return (time.perf_counter() - start) / _LEAST_WARMUP_CALLS
+
+
+def _warmup_calls(call: Callable[[], object]) -> int:
+    each = _seconds_each(call)
     more = math.ceil(_LEAST_WARMUP_SECONDS / each) if each > 0 else _MOST_WARMUP_CALLS
     return min(max(_LEAST_WARMUP_CALLS, more), _MOST_WARMUP_CALLS)

@@ -19,6 +19,8 @@ INVENTORY = pytest.StashKey[str]()
 INVENTORY_NAME = "prodml_inventory"
 #: Evidence that an item has recorded and no report has carried yet.
 PENDING = pytest.StashKey[list[Evidence]]()
+#: The text of a phase of this item in which nothing but its identity is to be told.
+PLAIN = pytest.StashKey[str]()
 #: Set when a gate under a waiver did not pass and its test went on.
 WAIVED = pytest.StashKey[bool]()
 
@@ -106,14 +108,15 @@ def attach_phase(
             report.outcome = "skipped"
             until = format(waiver.expires_at, "%Y-%m-%d")
             report.wasxfail = f"waived by {waiver.approver} until {until}: {waiver.reason}"
-    phase = Phase(
-        gate=gate,
-        state=state,
-        reason=reason,
-        evidence=evidence,
-        environment=context.environment()[1] if evidence is not None else None,
-    )
-    setattr(report, ATTRIBUTE, dumps(phase))
+    if state is None and not reason and evidence is None:
+        if PLAIN not in item.stash:
+            item.stash[PLAIN] = dumps(Phase(gate=gate))
+        text = item.stash[PLAIN]
+    else:
+        environment = context.environment()[1] if evidence is not None else None
+        phase = Phase(gate=gate, state=state, reason=reason, evidence=evidence, environment=environment)
+        text = dumps(phase)
+    setattr(report, ATTRIBUTE, text)
 
 
 def _state(call: pytest.CallInfo[None], report: pytest.TestReport) -> RunState | None:

@@ -7,6 +7,7 @@ of them tells.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -114,7 +115,7 @@ class RunMerger:
     def add(self, report: pytest.TestReport) -> list[GateRun]:
         """Take one report; return the runs that it completes."""
         text = getattr(report, ATTRIBUTE, None)
-        phase = loads(Phase, text, where=f"report of {report.nodeid}") if isinstance(text, str) else None
+        phase = _read_phase(text) if isinstance(text, str) else None
         # A report of a process that died has no phase.
         gate = phase.gate if phase is not None else self._by_location.get(clean(report.nodeid))
         if gate is None:
@@ -174,6 +175,12 @@ class RunMerger:
             self._ordinary[report.nodeid] = state
         else:
             self._ordinary[report.nodeid] = min(before, state, key=_WORST_FIRST.index)
+
+
+@functools.lru_cache(maxsize=16)
+def _read_phase(text: str) -> Phase:
+    # The phases of a test that passes have one text.
+    return loads(Phase, text, where="phase of a gate")
 
 
 def merge_evidence(parts: Sequence[Evidence]) -> Evidence | None:

@@ -1,0 +1,89 @@
+"""docs/reference/pytest.md says what the plugin does: options, keys, markers, methods, its examples."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from plugin.project import Project
+from pytest_prodml.plugin import dimensions
+from pytest_prodml.plugin.gates import GateOptions
+from pytest_prodml.plugin.markers import MARKERS
+from pytest_prodml.plugin.settings import DataSettings, ModelSettings, Settings, load_settings
+
+TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "pytest.md").read_text(encoding="utf-8")
+PARTS = {part.partition("\n")[0]: part for part in TEXT.split("\n## ")[1:]}
+
+
+def block(language: str) -> str:
+    [found] = re.findall(rf"^```{language}\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def first_cells(part: str) -> str:
+    return " ".join(line.split(" | ")[0] for line in PARTS[part].splitlines() if line.startswith("| `"))
+
+
+def test_options(project: Project) -> None:
+    shown = project.idle("--help").stdout.str()
+    ours = set(re.findall(r"--prodml[a-z-]*", shown))
+    assert set(re.findall(r"--prodml[a-z-]*", PARTS["Options"])) == ours
+    assert set(re.findall(r"`(prodml[a-z_]*)`", PARTS["Options"])) == set(
+        re.findall(r"^  (prodml[a-z_]*) \(", shown, flags=re.MULTILINE)
+    )
+
+
+def test_configuration_keys() -> None:
+    known = {item.name for item in fields(Settings)} - {"root", "source", "sign", "model", "data"}
+    known |= {f"model.{item.name}" for item in fields(ModelSettings)}
+    known |= {f"data.{item.name}" for item in fields(DataSettings)}
+    assert set(re.findall(r"`([a-z_.]+)`", first_cells("Configuration"))) == known
+
+
+def test_example_of_a_configuration(tmp_path: Path) -> None:
+    (tmp_path / "prodml.toml").write_text(block("toml"), encoding="utf-8")
+    settings = load_settings(tmp_path, {})
+    assert settings.model.favorable == 0
+    assert settings.data.sensitive == ("sex", "age_band")
+
+
+def test_markers() -> None:
+    assert set(re.findall(r"`(ml_[a-z]+)`", PARTS["Markers"].partition("\n\n|")[0])) >= set(MARKERS)
+    assert re.findall(r"`([a-z_]+)`", first_cells("Markers")) == [item.name for item in fields(GateOptions)]
+
+
+GATES = {
+    "ml_data": dimensions.DataGate,
+    "ml_performance": dimensions.PerformanceGate,
+    "ml_fairness": dimensions.FairnessGate,
+    "ml_behavior": dimensions.BehaviorGate,
+    "ml_latency": dimensions.LatencyGate,
+    "ml_pipeline": dimensions.PipelineGate,
+}
+
+
+@pytest.mark.parametrize("name", MARKERS)
+def test_methods_of_a_fixture(name: str) -> None:
+    [row] = [line for line in TEXT.splitlines() if line.startswith(f"| `{name}` | `")]
+    told = dict(re.findall(r"`([a-z_]+)\((.*?)\)`", row))
+    methods = {key: value for key, value in vars(GATES[name]).items() if not key.startswith("_")}
+    assert list(told) == list(methods)
+    for method, arguments in told.items():
+        parameters = list(inspect.signature(methods[method]).parameters.values())[1:]
+        shown = re.sub(r"\([^)]*\)", "()", arguments)
+        names = [part.partition("=")[0] for part in shown.split(", ") if part != "*"]
+        assert names == [parameter.name for parameter in parameters]
+        for parameter in parameters:
+            if isinstance(parameter.default, (int, float, bool)):
+                assert f"{parameter.name}={parameter.default}" in arguments
+
+
+def test_check_of_ones_own(project: Project) -> None:
+    project.write("test_gates.py", block("python"))
+    project.write("policy.toml", 'name = "p"\nversion = "1"\n[require]\ngates = ["pipeline.answers"]\n')
+    assert project.run().ret == 0
+    assert project.issued().gates[0].id == "pipeline.answers"
