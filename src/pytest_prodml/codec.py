@@ -183,6 +183,7 @@ def parse_toml(data: bytes, *, where: str) -> dict[str, Any]:
         raise ConfigurationError(f"is not valid TOML: {error}", where=where) from None
 
 
+@functools.cache
 def camel_case(name: str) -> str:
     """Turn a field name into its name in our JSON documents: ``gate_id`` -> ``gateId``."""
     head, *tail = name.split("_")

@@ -228,7 +228,8 @@ class RunSummary:
     """The test session as a whole: what selected the tests, and how it ended.
 
     `ordinary_tests` counts the tests that are no gates, by `RunState` value. `inventory_complete` is False
-    when no process delivered the list of collected gates.
+    when no process delivered the list of collected gates. `target` is what the machine was declared to
+    stand for; nothing checks that it does, the environments say what it was.
     """
 
     id: str
@@ -236,6 +237,7 @@ class RunSummary:
     exit_status: int
     workers: int
     inventory_complete: bool
+    target: str | None = None
     ordinary_tests: Mapping[str, int] = field(default_factory=dict)
     plugins: Mapping[str, str] = field(default_factory=dict)
 
@@ -272,6 +274,7 @@ class Policy:
     max_waiver_days: int = 90
     ordinary_tests: OrdinaryTests = OrdinaryTests.MUST_PASS
     allow_unbound_models: bool = False
+    required_targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -180,6 +180,18 @@ def test_what_is_wrong_with_the_run_as_a_whole_blocks(changes: dict[str, Any], t
     assert any(told in reason for reason in decision.reasons)
 
 
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [("cpu-serving", Readiness.READY), ("laptop", Readiness.NOT_READY), (None, Readiness.NOT_READY)],
+)
+def test_a_policy_can_ask_for_the_hardware_that_serves(target: str | None, expected: Readiness) -> None:
+    policy = replace(POLICY, required_targets=("cpu-serving",))
+    decision = decided(policy, summary=replace(SUMMARY, target=target))
+    assert decision.outcome is expected
+    assert bool(decision.reasons) is (expected is Readiness.NOT_READY)
+    assert decided(summary=replace(SUMMARY, target=target)).outcome is Readiness.READY
+
+
 def test_ordinary_tests_can_be_left_to_the_team() -> None:
     policy = replace(POLICY, ordinary_tests=OrdinaryTests.IGNORED)
     summary = replace(SUMMARY, ordinary_tests={"failed": 1})

@@ -29,6 +29,7 @@ _STATEMENT_FIELDS = frozenset({"_type", "subject", "predicateType", "predicate"}
 _LABELS = frozenset(
     {"name", "id", "gateId", "runId", "metric", "group", "modelName", "modelVersion", "version", "approver"}
     | {"reference", "location", "subjectDigest", "policyDigest", "waiverId", "rubric", "gate"}
+    | {"target", "requiredTargets"}
 )
 _MAY_BE_EMPTY = frozenset({"location"})
 #: A project's own JSON: limited in size and depth like everything, but its texts name nothing of ours.

@@ -17,10 +17,13 @@ from pytest_prodml.plugin.fixtures import (
     ml_performance,
     ml_pipeline,
     prodml,
+    prodml_baseline,
     prodml_current,
     prodml_model,
+    prodml_pipeline,
     prodml_reference,
     prodml_schema,
+    prodml_target,
     prodml_test,
 )
 from pytest_prodml.plugin.markers import ProdmlGateWarning
@@ -34,10 +37,13 @@ __all__ = [
     "ml_performance",
     "ml_pipeline",
     "prodml",
+    "prodml_baseline",
     "prodml_current",
     "prodml_model",
+    "prodml_pipeline",
     "prodml_reference",
     "prodml_schema",
+    "prodml_target",
     "prodml_test",
 ]
 

@@ -137,6 +137,7 @@ class Controller:
             arguments=tuple(map(str, self.config.invocation_params.args)),
             exit_status=int(status),
             workers=len(self._workers),
+            target=self.plan.settings.target,
             inventory_complete=self.merger.inventories > 0,
             ordinary_tests=self.merger.ordinary_tests(),
             plugins={item.project_name: item.version for _, item in distributions},

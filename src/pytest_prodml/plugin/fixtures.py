@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         PerformanceGate,
         PipelineGate,
     )
+    from pytest_prodml.plugin.subjects import Target
     from pytest_prodml.plugin.verdicts import GateSession
 
 
@@ -31,6 +32,36 @@ def prodml_model(pytestconfig: pytest.Config) -> Any:  # noqa: ANN401 - any mode
     from pytest_prodml.plugin.subjects import default_model
 
     return default_model(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def prodml_baseline(pytestconfig: pytest.Config) -> Any:  # noqa: ANN401 - any model that an adapter knows
+    """Provide the model to compare with. Default: the file at `baseline` of [tool.prodml].
+
+    It must be another file than the model under test. Override it to return a path or a model.
+    """
+    from pytest_prodml.plugin.subjects import default_baseline
+
+    return default_baseline(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def prodml_pipeline(pytestconfig: pytest.Config) -> Any:  # noqa: ANN401 - whatever the project named
+    """Provide the function that makes the model. Default: `pipeline` of [tool.prodml], "module:function"."""
+    from pytest_prodml.plugin.subjects import default_pipeline
+
+    return default_pipeline(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def prodml_target(pytestconfig: pytest.Config) -> Target:
+    """Provide the hardware that the tests run on: its declared `name` and the recorded `environment`.
+
+    The name comes from --prodml-target or `target` of [tool.prodml]; a policy can ask for it.
+    """
+    from pytest_prodml.plugin.subjects import target_of
+
+    return target_of(pytestconfig)
 
 
 @pytest.fixture(scope="session")

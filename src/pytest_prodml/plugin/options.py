@@ -17,6 +17,7 @@ _PATHS = {
     "policy": "the policy that decides what is required",
     "out": f"the directory for certificate and evidence (default: {DEFAULT_OUT})",
     "key": "the private key that signs the certificate",
+    "baseline": "the model to compare with, for the fixture prodml_baseline",
 }
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
@@ -42,6 +43,13 @@ def declare(parser: pytest.Parser) -> None:
             "join an absolute one by '=', or pytest looks for the rootdir there.",
         )
         parser.addini(f"prodml_{name}", f"{what} (like --prodml-{name})", default="")
+    group.addoption(
+        "--prodml-target",
+        metavar="NAME",
+        default=None,
+        help="With --prodml: what this machine stands for; a policy can ask for it (require.targets).",
+    )
+    parser.addini("prodml_target", "what this machine stands for (like --prodml-target)", default="")
     group.addoption(
         "--prodml-no-sign",
         action="store_true",
@@ -72,7 +80,7 @@ def given(config: pytest.Config) -> dict[str, str | bool]:
         If ``PRODML_NO_SIGN`` is neither a yes nor a no.
     """
     found: dict[str, str | bool] = {}
-    for name in _PATHS:
+    for name in (*_PATHS, "target"):
         value = (
             _option(config, f"prodml_{name}")
             or os.environ.get(f"PRODML_{name.upper()}")

@@ -61,6 +61,9 @@ class _File:
     policy: str | None = None
     out: str = DEFAULT_OUT
     key: str | None = None
+    target: str | None = None
+    baseline: str | None = None
+    pipeline: str | None = None
     seed: int = 0
     confidence_level: float | None = None
     waivers: tuple[str, ...] = ()
@@ -81,6 +84,9 @@ class Settings:
     policy: str | None
     out: str
     key: str | None
+    target: str | None
+    baseline: str | None
+    pipeline: str | None
     sign: bool
     seed: int
     confidence_level: float | None
@@ -102,7 +108,7 @@ def load_settings(root: Path, given: Mapping[str, str | bool]) -> Settings:
     root : Path
         pytest's rootdir, where pyproject.toml or prodml.toml is looked for.
     given : mapping
-        What `options.given` found: ``model``, ``policy``, ``out``, ``key``, ``sign``.
+        What `options.given` found: paths by their setting's name, ``target`` and ``sign``.
 
     Raises
     ------
@@ -128,6 +134,9 @@ def load_settings(root: Path, given: Mapping[str, str | bool]) -> Settings:
         policy=_text(given.get("policy")) or file.policy,
         out=_text(given.get("out")) or file.out,
         key=_text(given.get("key")) or file.key,
+        target=_text(given.get("target")) or file.target,
+        baseline=_text(given.get("baseline")) or file.baseline,
+        pipeline=file.pipeline,
         sign=bool(given.get("sign", True)),
         seed=file.seed,
         confidence_level=file.confidence_level,

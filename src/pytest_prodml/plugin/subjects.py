@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from pytest_prodml.errors import ConfigurationError, InputError
 from pytest_prodml.plugin.context import Context, context_of
 from pytest_prodml.plugin.settings import ModelSettings
+from pytest_prodml.records import Environment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +43,82 @@ def default_model(config: pytest.Config) -> Predictor:
             hint="set path under [tool.prodml.model], or override the fixture prodml_model in conftest.py",
         )
     return context.predictor(path)
+
+
+def default_baseline(config: pytest.Config) -> Predictor:
+    """Load the configured baseline.
+
+    Raises
+    ------
+    ConfigurationError
+        If none is configured, or it is the very model under test: it would always compare well.
+    """
+    __tracebackhide__ = True
+    context = context_of(config)
+    path = context.settings.baseline
+    if path is None:
+        raise ConfigurationError(
+            "no baseline is configured",
+            where=context.settings.source,
+            hint='set baseline = "model/previous.onnx", give --prodml-baseline=PATH, or override the fixture '
+            "prodml_baseline in conftest.py",
+        )
+    baseline = context.predictor(path)
+    own = context.settings.model.path
+    subject = context.predictor(own).subject if own is not None else None
+    if subject is not None and baseline.subject is not None and baseline.subject.digest == subject.digest:
+        raise ConfigurationError(
+            "the baseline is the model under test: both have the same digest",
+            where=path,
+            hint="give the model that serves today",
+        )
+    return baseline
+
+
+def default_pipeline(config: pytest.Config) -> Callable[..., object]:
+    """Import the configured ``module:function``.
+
+    Raises
+    ------
+    ConfigurationError
+        If none is configured, or it can not be imported or called.
+    """
+    __tracebackhide__ = True
+    context = context_of(config)
+    named = context.settings.pipeline
+    if named is None:
+        raise ConfigurationError(
+            "no pipeline is configured",
+            where=context.settings.source,
+            hint='set pipeline = "module:function", or override the fixture prodml_pipeline in conftest.py',
+        )
+    module, _, name = named.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"the pipeline {named!r} can not be imported: {error}",
+            where=context.settings.source,
+            hint='name it as "module:function"; the module must be importable (ini pythonpath)',
+        ) from None
+    if not callable(function):
+        raise ConfigurationError(f"the pipeline {named!r} is not a function", where=context.settings.source)
+    called: Callable[..., object] = function
+    return called
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The hardware under the tests: what it is declared to stand for, and what was found there."""
+
+    name: str | None
+    environment: Environment
+
+
+def target_of(config: pytest.Config) -> Target:
+    """Return the declared name of this machine with its environment."""
+    context = context_of(config)
+    return Target(name=context.settings.target, environment=context.environment()[1])
 
 
 def default_data(config: pytest.Config, name: str) -> Dataset:

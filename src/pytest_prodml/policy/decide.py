@@ -70,7 +70,7 @@ def decide(
         by_gate[gate_run.gate_id].append(gate_run)
     verdicts = [_verdict(policy, gate, by_gate[gate.id], digests) for gate in gates]
     verdicts += _never_collected(policy, gates)
-    reasons = list(_structural_reasons(policy, gates, runs, run, subjects))
+    reasons = [*_structural_reasons(policy, gates, runs, run, subjects), *_run_reasons(policy, run)]
     verdicts, waiver_reasons = _apply_waivers(policy, verdicts, by_gate, waivers, digests, now)
     reasons += waiver_reasons
     blocking = sorted(
@@ -174,6 +174,13 @@ def _structural_reasons(
     for dimension in policy.required_dimensions:
         if not any(gate.dimension is dimension and is_required(policy, gate) for gate in gates):
             yield f"the policy requires the dimension {dimension.value}; no required gate of it was collected"
+
+
+def _run_reasons(policy: Policy, run: RunSummary) -> Iterable[str]:
+    if policy.required_targets and run.target not in policy.required_targets:
+        asked = " or ".join(policy.required_targets)
+        found = f"on {run.target!r}" if run.target is not None else "on a machine without a declared target"
+        yield f"the tests ran {found}, and the policy asks for {asked}"
     if policy.ordinary_tests is OrdinaryTests.MUST_PASS:
         for state in _BAD_STATES:
             count = run.ordinary_tests.get(state.value, 0)

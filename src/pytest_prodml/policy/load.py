@@ -19,6 +19,7 @@ _MAX_POLICY_BYTES = 2**20
 class _Require:
     dimensions: tuple[Dimension, ...] = ()
     gates: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,7 @@ def parse_policy(data: bytes, *, where: str) -> Policy:
         max_waiver_days=parsed.waivers.max_days,
         ordinary_tests=parsed.ordinary_tests,
         allow_unbound_models=parsed.allow_unbound_models,
+        required_targets=parsed.require.targets,
     )
 
 

@@ -84,6 +84,7 @@ def policy_facts(certificate: Certificate) -> tuple[Fact, ...]:
     pairs = [
         ("Required dimensions", ", ".join(policy.required_dimensions)),
         ("Required gates", ", ".join(policy.required_gates)),
+        ("Required targets", ", ".join(policy.required_targets)),
         ("Limits of the policy", ", ".join(map(_limit, policy.limits))),
         ("Confidence level", f"{percent(policy.confidence_level)}, one-sided"),
         ("Longest validity", words.counted(policy.validity_days, "day", "days")),
@@ -112,6 +113,7 @@ def run_facts(certificate: Certificate) -> tuple[Fact, ...]:
         Fact(label="Command", value=inert(shlex.join(["pytest", *run.arguments])), code=True),
         Fact(label="Exit status", value=plain(run.exit_status)),
         Fact(label="Workers", value=plain(run.workers)),
+        *([Fact(label="Target", value=inert(run.target, limit=100))] if run.target is not None else []),
         Fact(label="Started", value=format_time(certificate.started_at)),
         Fact(label="Issued", value=format_time(certificate.issued_at)),
         Fact(
