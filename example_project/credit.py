@@ -42,9 +42,9 @@ NUMERIC = (
 )
 FEATURES = (*CATEGORICAL, *NUMERIC)
 
-#: Decline from this risk on. 22 % of our clients default within the month, and the product breaks even when
-#: a default costs 3.5 good months (1 / (1 + 3.5) = 0.22): we lend to whoever is less risky than our average.
-#: A constant, not a quantile of one split, so that releases stay comparable; it approves 7 clients in 10.
+#: Decline from this risk on. Finance reckons that one default costs what 3.5 good clients earn, so a client
+#: pays for the risk up to 1 / (1 + 3.5) = 0.22; that is the average risk of our clients too, and approves
+#: about 7 in 10. A constant, not a quantile of one split, so that releases stay comparable.
 THRESHOLD = 0.22
 
 #: The age groups that fair-lending review looks at; the last edge is open.

@@ -31,7 +31,7 @@ done
 rm -f waivers/*.json
 if [ "$release" = 2 ]; then
   run prodml waive fairness.approval_by_age --model model/credit.onnx --days 90 \
-    --reason "Gap of release 1 kept on purpose: equal approval by age needs a decision in the lending law review" \
+    --reason "The age gap is not proven below ten points. Equal rates would use age in the decision: with legal review" \
     --approver "Chief Risk Officer" --reference RISK-214 \
     --key keys/risk-officer.key --out waivers/approval_by_age.json
 fi

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OrdinalEncoder
+from threadpoolctl import threadpool_limits
 
 import credit
 from onnx_export import export
@@ -52,7 +54,7 @@ class Model:
 
     def predict_proba(self, rows: pd.DataFrame) -> Scores:
         """Return (n, 2): probability of repaying and of default."""
-        risk = self.pipeline.predict_proba(rows[list(credit.FEATURES)])[:, 1]
+        risk = _risk(self.pipeline, rows)
         if self.age_offsets:
             shift = pd.Series(credit.age_band(rows["age"])).map(dict(self.age_offsets)).to_numpy()
             risk = 1 / (1 + np.exp(-(_log_odds(risk) + shift)))
@@ -93,7 +95,8 @@ def fit(release: credit.Release, splits: Splits) -> Model:
         random_state=SEED,
     )
     pipeline = Pipeline([("encode", encode), ("boost", boost)])
-    pipeline.fit(splits.train[list(credit.FEATURES)], splits.train[credit.TARGET])
+    with one_thread():
+        pipeline.fit(splits.train[list(credit.FEATURES)], splits.train[credit.TARGET])
     offsets = _age_offsets(pipeline, splits.validation) if release.equalizes_age_bands else {}
     return Model(release=release, pipeline=pipeline, age_offsets=offsets)
 
@@ -114,13 +117,25 @@ def _directions() -> list[int]:
 
 def _age_offsets(pipeline: Pipeline, validation: pd.DataFrame) -> dict[str, float]:
     """Return the shift of each band that gives it, on the validation split, the approval rate of all."""
-    risk = pipeline.predict_proba(validation[list(credit.FEATURES)])[:, 1]
+    risk = _risk(pipeline, validation)
     bands = credit.age_band(validation["age"])
     approved = float(np.mean(risk < credit.THRESHOLD))
     return {
         band: float(_log_odds(credit.THRESHOLD) - _log_odds(np.quantile(risk[bands == band], approved)))
         for band in credit.AGE_BANDS
     }
+
+
+def _risk(pipeline: Pipeline, rows: pd.DataFrame) -> Scores:
+    with one_thread():
+        risk: Scores = pipeline.predict_proba(rows[list(credit.FEATURES)])[:, 1]
+    return risk
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Keep OpenMP to one thread: a fit takes half a second, and more of them wait for busy cores."""
+    limits: AbstractContextManager[object] = threadpool_limits(limits=1)
+    return limits
 
 
 def _log_odds(risk: npt.ArrayLike) -> Scores:
