@@ -36,7 +36,7 @@ if [ "$release" = 2 ]; then
     --key keys/risk-officer.key --out waivers/approval_by_age.json
 fi
 
-run pytest --prodml --prodml-key keys/ci.key
+run pytest --prodml --prodml-key keys/ci.key --prodml-model-version "$release"
 run prodml verify prodml-report/certificate.json --key keys/ci.pub --waiver-key keys/risk-officer.pub \
   --model model/credit.onnx --policy policy.toml
 

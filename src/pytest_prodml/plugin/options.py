@@ -19,6 +19,10 @@ _PATHS = {
     "key": "the private key that signs the certificate",
     "baseline": "the model to compare with, for the fixture prodml_baseline",
 }
+_NAMES = {
+    "model_version": "the version of the model, as the certificate calls it",
+    "target": "what this machine stands for; a policy can ask for it (require.targets)",
+}
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 #: Runs of pytest that list something and run no test.
@@ -43,13 +47,10 @@ def declare(parser: pytest.Parser) -> None:
             "join an absolute one by '=', or pytest looks for the rootdir there.",
         )
         parser.addini(f"prodml_{name}", f"{what} (like --prodml-{name})", default="")
-    group.addoption(
-        "--prodml-target",
-        metavar="NAME",
-        default=None,
-        help="With --prodml: what this machine stands for; a policy can ask for it (require.targets).",
-    )
-    parser.addini("prodml_target", "what this machine stands for (like --prodml-target)", default="")
+    for name, what in _NAMES.items():
+        option = f"--prodml-{name.replace('_', '-')}"
+        group.addoption(option, metavar="NAME", default=None, help=f"With --prodml: {what}.")
+        parser.addini(f"prodml_{name}", f"{what} (like {option})", default="")
     group.addoption(
         "--prodml-no-sign",
         action="store_true",
@@ -80,7 +81,7 @@ def given(config: pytest.Config) -> dict[str, str | bool]:
         If ``PRODML_NO_SIGN`` is neither a yes nor a no.
     """
     found: dict[str, str | bool] = {}
-    for name in (*_PATHS, "target"):
+    for name in (*_PATHS, *_NAMES):
         value = (
             _option(config, f"prodml_{name}")
             or os.environ.get(f"PRODML_{name.upper()}")

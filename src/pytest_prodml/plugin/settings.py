@@ -108,7 +108,7 @@ def load_settings(root: Path, given: Mapping[str, str | bool]) -> Settings:
     root : Path
         pytest's rootdir, where pyproject.toml or prodml.toml is looked for.
     given : mapping
-        What `options.given` found: paths by their setting's name, ``target`` and ``sign``.
+        What `options.given` found: paths by their setting's name, ``model_version``, ``target`` and ``sign``.
 
     Raises
     ------
@@ -128,6 +128,7 @@ def load_settings(root: Path, given: Mapping[str, str | bool]) -> Settings:
         raise ConfigurationError("\n  ".join(["is not a valid configuration", *problems]), where=source)
     model = {item.name: getattr(file.model, item.name) for item in fields(ModelSettings)}
     model["path"] = given.get("model") or file.model.path
+    model["version"] = given.get("model_version") or file.model.version
     return Settings(
         root=root,
         source=source,

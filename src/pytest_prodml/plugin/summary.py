@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pytest_prodml.plugin.certification import Conclusion
 from pytest_prodml.plugin.outputs import CERTIFICATE
 from pytest_prodml.plugin.preparation import Plan
+
+_LOG_WIDTH = 160
 
 
 def write_summary(reporter: pytest.TerminalReporter, conclusion: Conclusion, plan: Plan) -> None:
@@ -24,7 +27,7 @@ def write_summary(reporter: pytest.TerminalReporter, conclusion: Conclusion, pla
     writer = reporter._tw  # noqa: SLF001 - there is no public way to width and encoding
     lines = render_terminal(
         conclusion.view,
-        width=writer.fullwidth,
+        width=_width(writer),
         color=writer.hasmarkup,
         ascii_only=not _shows_unicode(getattr(writer._file, "encoding", None)),  # noqa: SLF001
         verbosity=reporter.verbosity,
@@ -40,6 +43,12 @@ def write_summary(reporter: pytest.TerminalReporter, conclusion: Conclusion, pla
     if plan.signer is None:
         unsigned = "this certificate is UNSIGNED: it proves nothing, and `prodml verify` refuses it"
         reporter.write_line(unsigned, red=True, bold=True)
+
+
+def _width(writer: Any) -> int:  # noqa: ANN401 - pytest's own terminal writer
+    """Return the columns of a terminal; a log file has no edge, and must keep the numbers."""
+    terminal = bool(getattr(writer._file, "isatty", lambda: False)())  # noqa: SLF001
+    return int(writer.fullwidth) if terminal else max(int(writer.fullwidth), _LOG_WIDTH)
 
 
 def _shows_unicode(encoding: str | None) -> bool:
