@@ -85,8 +85,8 @@ def fit(release: credit.Release, splits: Splits) -> Model:
             ("numbers", "passthrough", list(credit.NUMERIC)),
         ]
     )
-    # Slow learning and small trees: as good on the validation split as any of a small grid, and steadier: with
-    # faster learning more decisions hang on the sex of the client.
+    # Slow learning and small trees: as good on the validation split as any of a small grid, and steadier:
+    # with faster learning more decisions hang on the sex of the client.
     boost = HistGradientBoostingClassifier(
         max_iter=150,
         learning_rate=0.03,
