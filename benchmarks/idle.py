@@ -1,7 +1,7 @@
 """What an idle pytest-prodml costs: `pytest` on one trivial test, with the plugin and without.
 
-Both commands run in turn, so that a machine whose speed drifts is fair to both. Prints medians and the median of
-the pairwise ratios; needs nothing but this package and pytest::
+Both commands run in turn, so that a machine whose speed drifts is fair to both. Prints medians and the median
+of the pairwise ratios; needs nothing but this package and pytest::
 
     python benchmarks/idle.py [RUNS]
 """

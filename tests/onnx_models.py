@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from sklearn.linear_model import LogisticRegression
 from skl2onnx import to_onnx
+from sklearn.linear_model import LogisticRegression
 
 WEIGHTS = np.array([[1.0], [-2.0], [0.5]], dtype=np.float32)
 
@@ -72,7 +72,9 @@ def with_columns(**types: int) -> Any:
     nodes.append(helper.make_node("Sum", terms, ["score"]))
     outputs: list[tuple[str, int, Sequence[int | None]]] = [("score", TensorProto.DOUBLE, [None, 1])]
     outputs += [
-        (f"{name}_out", TensorProto.STRING, [None, 1]) for name, kind in types.items() if kind == TensorProto.STRING
+        (f"{name}_out", TensorProto.STRING, [None, 1])
+        for name, kind in types.items()
+        if kind == TensorProto.STRING
     ]
     return by_hand(nodes, [(name, kind, [None, 1]) for name, kind in types.items()], outputs)
 
@@ -84,8 +86,6 @@ def save(model: Any, path: Any) -> Any:
     return path
 
 
-def save_with_weights_outside(model: Any, path: Any) -> Any:
-    onnx.save_model(
-        model, str(path), save_as_external_data=True, location="weights.bin", size_threshold=0
-    )
+def save_with_weights_outside(model: Any, path: Any, weights: str = "weights.bin") -> Any:
+    onnx.save_model(model, str(path), save_as_external_data=True, location=weights, size_threshold=0)
     return path

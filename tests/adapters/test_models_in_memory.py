@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import onnx_models as models
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
+import onnx_models as models
 from pytest_prodml.adapters import Predictor, as_predictor, bind, load_model
 from pytest_prodml.adapters.predictor import as_labels, as_scores, binary_scores, decide, finite_scores
 from pytest_prodml.errors import InputError
@@ -61,7 +61,11 @@ def test_a_pickle_is_never_opened_and_the_error_says_what_to_do(
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("gone.onnx", "does not exist"), ("model.h5", "no adapter loads files that end in .h5"), ("model", "nothing")],
+    [
+        ("gone.onnx", "does not exist"),
+        ("model.h5", "no adapter loads files that end in .h5"),
+        ("model", "nothing"),
+    ],
 )
 def test_a_file_that_is_missing_or_unknown_is_refused(tmp_path: Path, name: str, message: str) -> None:
     if name != "gone.onnx":

@@ -12,11 +12,11 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
-import onnx_models as models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+import onnx_models as models
 from pytest_prodml.adapters import as_predictor, load_model
 from pytest_prodml.adapters.arrays import convert
 from pytest_prodml.adapters.onnx import CPU, load_onnx
@@ -106,8 +106,8 @@ def test_weights_in_another_file_are_refused_even_beside_the_model(
     model = models.by_hand(
         [helper.make_node("MatMul", ["X", "W"], ["score"])],
         [("X", TensorProto.FLOAT, [None, 3])],
-        [("score", TensorProto.FLOAT, [None, 1])],
-        {"W": models.WEIGHTS},
+        [("score", TensorProto.FLOAT, [None, 4])],
+        {"W": np.ones((3, 4), dtype=np.float32)},
     )
     path = models.save_with_weights_outside(model, tmp_path / "outside.onnx")
     # onnxruntime would find them here: it looks in the working directory when it is given bytes.
@@ -115,6 +115,8 @@ def test_weights_in_another_file_are_refused_even_beside_the_model(
     assert onnxruntime.InferenceSession(path.read_bytes(), providers=[CPU]).get_inputs()
     with pytest.raises(InputError, match="(?s)keeps weights in other files.*save the model as one file"):
         load_onnx(path)
+    with pytest.raises(InputError, match="keeps weights in other files"):
+        load_onnx(models.save_with_weights_outside(models.linear(), tmp_path / "other.onnx", "other.bin"))
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", b"\x80\x04cos\nsystem\n"])
@@ -298,7 +300,9 @@ def test_a_session_made_by_others_is_adapted_but_bound_to_no_file(linear: Path) 
 
 
 @pytest.mark.parametrize("load", [load_model, lambda path: load_model(path, adapter="onnx")])
-def test_loading_is_quiet(linear: Path, load: Callable[[Path], Any], capfd: pytest.CaptureFixture[str]) -> None:
+def test_loading_is_quiet(
+    linear: Path, load: Callable[[Path], Any], capfd: pytest.CaptureFixture[str]
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load(linear)

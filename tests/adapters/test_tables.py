@@ -27,7 +27,9 @@ def load(source: Any, **changes: Any) -> Dataset:
     return load_dataset(source, **{"name": "test", "target": "default", **changes})
 
 
-@pytest.mark.parametrize(("ending", "encoded"), [(".csv", CSV.encode()), (".csv.gz", gzip.compress(CSV.encode()))])
+@pytest.mark.parametrize(
+    ("ending", "encoded"), [(".csv", CSV.encode()), (".csv.gz", gzip.compress(CSV.encode()))]
+)
 def test_a_csv_file_is_read_and_identified_by_its_bytes(tmp_path: Path, ending: str, encoded: bytes) -> None:
     path = tmp_path / f"rows{ending}"
     path.write_bytes(encoded)
@@ -96,7 +98,10 @@ def test_production_data_without_labels_can_be_accepted() -> None:
     [
         (pd.DataFrame(), "no rows"),
         (frame().head(0), "no rows"),
-        (frame().rename(columns={"default": "defaulted"}), "no label column 'default'.*\n.*did you mean 'defaulted'"),
+        (
+            frame().rename(columns={"default": "defaulted"}),
+            "no label column 'default'.*\n.*did you mean 'defaulted'",
+        ),
         (frame().rename(columns={"age": "id"}), "the column name 'id' stands more than once"),
         ((frame(), frame()["default"]), "holds the label column 'default' too"),
         ((frame()[["age"]], [1, 0]), "3 rows and y is of shape"),
@@ -178,7 +183,9 @@ def test_polars_and_arrow_frames_are_converted_and_lazy_ones_collected() -> None
 def test_a_missing_column_is_named_with_those_that_are_there() -> None:
     table = load(frame())
     assert column(table, "age").tolist() == [30, 41, 25]
-    with pytest.raises(InputError, match="(?s)test data: there is no column 'agee'.*did you mean 'age'.*columns: id, age"):
+    with pytest.raises(
+        InputError, match="(?s)test data: there is no column 'agee'.*did you mean 'age'.*columns: id, age"
+    ):
         column(table, "agee")
     wide = pd.DataFrame({f"c{index}": [1] for index in range(20)})
     with pytest.raises(InputError, match="and 8 more"):

@@ -61,8 +61,8 @@ def test_the_target_fixture_tells_name_and_environment(project: Project) -> None
 def test_the_pipeline_fixture_is_the_configured_function(project: Project) -> None:
     project.configure('pipeline = "etl_of_this_test:make"')
     project.write("etl_of_this_test.py", "def make(n): return n + 1")
-    project.write("test_pipeline.py", "def test_makes(prodml_pipeline): assert prodml_pipeline(1) == 2")
-    project.idle("test_pipeline.py").assert_outcomes(passed=1)
+    project.write("test_inner_pipeline.py", "def test_makes(prodml_pipeline): assert prodml_pipeline(1) == 2")
+    project.idle("test_inner_pipeline.py").assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_the_pipeline_fixture_is_the_configured_function(project: Project) -> No
 )
 def test_a_pipeline_that_is_not_there_is_told(project: Project, configured: str, told: str) -> None:
     project.configure(configured)
-    project.write("test_pipeline.py", "def test_makes(prodml_pipeline): pass")
-    result = project.idle("test_pipeline.py")
+    project.write("test_inner_pipeline.py", "def test_makes(prodml_pipeline): pass")
+    result = project.idle("test_inner_pipeline.py")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([told])
 

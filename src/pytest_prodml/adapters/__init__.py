@@ -127,7 +127,7 @@ def as_predictor(model: Any, *, positive_label: object = None) -> Predictor:  # 
         from pytest_prodml.adapters.sklearn import SklearnPredictor
 
         return SklearnPredictor(model=model, positive_label=positive_label)
-    # The module `callable` beside this one hides the built-in function of that name as soon as it is imported.
+    # The module `callable` beside this one hides the built-in of that name as soon as it is imported.
     if builtins.callable(model) and not (torch is not None and isinstance(model, torch.nn.Module)):
         from pytest_prodml.adapters.callable import CallablePredictor
 

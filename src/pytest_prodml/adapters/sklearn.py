@@ -91,14 +91,14 @@ class SklearnPredictor:
     def _positive_column(self) -> int:
         if self.positive_label is None:
             return 1
-        classes = list(getattr(self.model, "classes_", [0, 1]))
+        classes = np.asarray(getattr(self.model, "classes_", [0, 1])).tolist()
         if self.positive_label not in classes:
             raise InputError(
                 f"does not know the class {self.positive_label!r}",
                 where=self.description,
                 hint=f"its classes are {', '.join(map(repr, classes))}",
             )
-        return classes.index(self.positive_label)
+        return int(classes.index(self.positive_label))
 
     def _select(self, rows: pd.DataFrame) -> object:
         names = getattr(self.model, "feature_names_in_", None)

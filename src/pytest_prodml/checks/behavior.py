@@ -7,6 +7,7 @@ rows alone.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -327,11 +328,11 @@ def _constant(own: pd.Series, value: object) -> pd.Series:
     """Return a column of the same type and index that holds `value` in every row."""
     import pandas as pd
 
-    try:
-        made = pd.Series([value] * len(own), index=own.index, dtype=own.dtype, name=own.name)
-    except (TypeError, ValueError):
-        made = None
-    # A category that is none of the type's would silently become a missing cell; 1.5 in a column of int, 1.
+    made = None
+    # A category that is none of the type's would become a missing cell without an error.
+    if not isinstance(own.dtype, pd.CategoricalDtype) or value in own.dtype.categories:
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            made = pd.Series([value] * len(own), index=own.index, dtype=own.dtype, name=own.name)
     if made is None or made.isna().any() or made.iloc[0] != value:
         raise InputError(
             f"the value {value!r} does not fit the column's type {own.dtype}",

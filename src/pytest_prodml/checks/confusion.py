@@ -30,6 +30,13 @@ class Confusion:
         tn, fp, fn, tp = (int(cell) for cell in self.counts.ravel())
         return tn, fp, fn, tp
 
+    def only_class(self) -> str | None:
+        """Say which is the only class that the truth holds, if it holds no other."""
+        present = np.flatnonzero(self.counts.sum(axis=1))
+        if present.size > 1:
+            return None
+        return f"all rows are of the class {self.classes[present[0]]!r}, so they can not tell classes apart"
+
     def as_details(self) -> dict[str, JsonValue]:
         """Return the counts for a report: all four of two classes, or one row for each of many."""
         if len(self.classes) == 2:
@@ -69,24 +76,25 @@ def confusion_of(
     truth: Coded,
     predicted: Coded,
     *,
-    positive: Label | None,
+    positive: Label,
+    two: bool,
     labels: Sequence[Label] | None,
     metric: str,
 ) -> Confusion:
     """Count true against predicted labels.
 
-    With `positive` given there are exactly two classes, and it is the last of them; with None there are
-    as many as are known.
+    With `two` there must be exactly two classes, one of them `positive`; otherwise there are as many as are
+    known. Of two classes the positive one is the last.
     """
     rows = same_length(y_true=truth.codes.size, y_pred=predicted.codes.size)
-    classes = classes_of(truth, positive=positive, labels=labels) if rows else []
+    classes = classes_of(truth, positive=positive if two else None, labels=labels) if rows else []
     columns = [codes_into(truth, classes, name="y_true"), codes_into(predicted, classes, name="y_pred")]
-    if positive is not None:
+    if two:
         _check_two(classes, metric)
-        if len(classes) < 2:  # every row is positive and predicted so, or there is no row
-            classes, columns = [f"not {positive}", positive], [codes + 1 for codes in columns]
-        elif classes[0] == positive:
-            classes, columns = classes[::-1], [1 - codes for codes in columns]
+    if two and len(classes) < 2:  # every row is positive and predicted so, or there is no row
+        classes, columns = [f"not {positive}", positive], [codes + 1 for codes in columns]
+    elif len(classes) == 2 and classes[0] == positive:
+        classes, columns = classes[::-1], [1 - codes for codes in columns]
     return Confusion(classes=tuple(classes), counts=cross_table(columns, (len(classes), len(classes))))
 
 

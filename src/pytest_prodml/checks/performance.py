@@ -60,13 +60,23 @@ class Metric:
     higher_is_better: bool = True
 
 
+def _two_classes_in_truth(measure: Callable[[Confusion], Estimate]) -> Callable[[Confusion], Estimate]:
+    """Refuse a value where the truth holds one class only: a constant answer is right on it."""
+
+    def measured(confusion: Confusion) -> Estimate:
+        told = confusion.only_class()
+        return measure(confusion) if told is None else not_estimable("none", told)
+
+    return measured
+
+
+@_two_classes_in_truth
 def _accuracy(confusion: Confusion) -> Estimate:
     return intervals.proportion(int(confusion.counts.trace()), int(confusion.counts.sum()))
 
 
+@_two_classes_in_truth
 def _balanced_accuracy(confusion: Confusion) -> Estimate:
-    if len(confusion.classes) < 2:
-        return not_estimable("none", "there is only one class")
     return intervals.mean_of_proportions(
         confusion.counts.diagonal().tolist(),
         confusion.counts.sum(axis=1).tolist(),
@@ -74,6 +84,7 @@ def _balanced_accuracy(confusion: Confusion) -> Estimate:
     )
 
 
+@_two_classes_in_truth
 def _precision(confusion: Confusion) -> Estimate:
     _, fp, _, tp = confusion.cells()
     return intervals.proportion(tp, tp + fp, of="rows predicted positive")
@@ -89,6 +100,7 @@ def _specificity(confusion: Confusion) -> Estimate:
     return intervals.proportion(tn, tn + fp, of="negative rows")
 
 
+@_two_classes_in_truth
 def _f1(confusion: Confusion) -> Estimate:
     _, fp, fn, tp = confusion.cells()
     return intervals.f1(tp, fp, fn)
@@ -154,8 +166,9 @@ def at_least(
     ------
     InputError
         For what can not be judged: an unknown metric or label, a missing or infinite value, columns of
-        different length. A metric that is undefined on the data (one class only, nothing predicted
-        positive, no rows) is not an error: its value is None and its note says why.
+        different length. A metric that is undefined on the data (nothing predicted positive, no rows, and
+        except for recall and specificity a truth of one class) is not an error: its value is None and its
+        note says why.
     """
     criterion = Criterion(
         metric=metric, comparison=Comparison.AT_LEAST, limit=checked_limit(limit, margin), margin=margin
@@ -284,8 +297,14 @@ def _from_labels(
 ) -> tuple[Estimate, dict[str, JsonValue]]:
     if sample.y_pred is not None:
         predicted = label_column(sample.y_pred, name="y_pred")
-        two = sample.positive if metric.kind is Kind.TWO_CLASSES else None
-        confusion = confusion_of(truth, predicted, positive=two, labels=sample.labels, metric=name)
+        confusion = confusion_of(
+            truth,
+            predicted,
+            positive=sample.positive,
+            two=metric.kind is Kind.TWO_CLASSES,
+            labels=sample.labels,
+            metric=name,
+        )
     elif sample.y_score is not None and sample.threshold is not None:
         scores = score_column(sample.y_score, name="y_score")
         confusion = confusion_at(

@@ -193,7 +193,7 @@ def _numbers_agree(
     left, right = first.astype(np.float64), second.astype(np.float64)
     n_bad = int(np.count_nonzero(~(np.isfinite(left) & np.isfinite(right))))
     if n_bad:
-        raise InputError(f"{n_bad:,} answers are not finite numbers")
+        raise InputError(f"{n_bad:,} of {left.size:,} answers are not finite numbers")
     differences = np.abs(left - right).reshape(len(left), -1).max(axis=1)
     return _evidence_of(
         differences > atol,

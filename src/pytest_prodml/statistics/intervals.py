@@ -173,7 +173,8 @@ def bounded_mean(values: npt.ArrayLike) -> Estimate:
     that our simulations do not contradict.
 
     The quantile is found by a saddlepoint approximation (error of the tail probability up to 0.002 on the
-    careful side, 1e-5 on the other), so there is no seed. Rows are reduced to 1,024 bins of equal width that keep their means.
+    careful side, 1e-5 on the other), so there is no seed. Rows are reduced to 1,024 bins of equal width that
+    keep their means.
     """
     array = _finite(values)
     method = "Gaffke"

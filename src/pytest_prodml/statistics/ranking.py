@@ -1,8 +1,8 @@
 """Intervals for ranking metrics: positives and negatives at each score in, estimates out.
 
 Two guards keep the bounds honest where an asymptotic formula is not (measured: docs/explanation/coverage.md).
-Fewer than `LEAST_OF_A_CLASS` rows of a class: no bounds. And the variance must not rest on a few
-rows: `_spread` is the number of equally important rows that it is worth.
+With very few rows of a class there are no bounds. And `_spread` tells how many equally important rows carry
+the variance: where these are few, other bounds or a larger quantile take over.
 """
 
 from __future__ import annotations
@@ -12,14 +12,22 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from pytest_prodml.statistics.estimate import Bounds, Estimate, normal_quantile, not_estimable
+from pytest_prodml._lazy import require
+from pytest_prodml.statistics.estimate import (
+    Bounds,
+    Estimate,
+    normal_quantile,
+    not_estimable,
+    with_power,
+)
 from pytest_prodml.statistics.sufficient import Counts, ScoreTable
 
-#: Below it even the widest of the intervals misses too often (11 % instead of 5 % with five positives).
-LEAST_OF_A_CLASS = 10
+#: Rows of the smaller class below which even the widest bounds miss too often (up to 11 % with 5 positives).
+LEAST_FOR_AUC = 10
+#: Likewise for the average precision (up to 8 % with 10).
+LEAST_FOR_AP = 20
 _LEAST_MISRANKED = 10.0
 _LEAST_SPREAD = 25.0
-_TOO_FEW = f"fewer than {LEAST_OF_A_CLASS} rows of a class are too few for bounds that keep their level"
 
 
 def _spread(contributions: npt.NDArray[np.float64], rows: Counts) -> float:
@@ -33,6 +41,12 @@ def _missing_class(positives: int, negatives: int) -> str:
     if positives + negatives == 0:
         return "there are no rows"
     return f"all {positives + negatives} rows are {'negative' if positives == 0 else 'positive'}"
+
+
+def _too_few(smaller: int, least: int) -> str | None:
+    if smaller >= least:
+        return None
+    return f"fewer than {least} rows of a class are too few for bounds that keep their level"
 
 
 def roc_auc(table: ScoreTable) -> Estimate:
@@ -70,7 +84,7 @@ def roc_auc(table: ScoreTable) -> Estimate:
         return misranked >= _LEAST_MISRANKED and spread * growth >= _LEAST_SPREAD
 
     def bounds(level: float, growth: float, power: float) -> Bounds:
-        if smaller * growth < LEAST_OF_A_CLASS:
+        if smaller * growth < LEAST_FOR_AUC:
             return None, None
         z = normal_quantile(level) + normal_quantile(power)
         lower, upper = _logit(value, math.sqrt(variance / growth), z)
@@ -83,7 +97,7 @@ def roc_auc(table: ScoreTable) -> Estimate:
         value=value,
         method=method if asymptotic(1.0) else f"{method} or Hanley-McNeil score, the wider",
         bounds=bounds,
-        note=_TOO_FEW if smaller < LEAST_OF_A_CLASS else None,
+        note=_too_few(smaller, LEAST_FOR_AUC),
     )
 
 
@@ -124,7 +138,8 @@ def average_precision(table: ScoreTable) -> Estimate:
     Bounds on the logit scale. The standard error is the larger of the infinitesimal jackknife's and of
     sqrt(AP (1 - AP) / positives) (Boyd, Eng, Page 2013). In small samples the value is too high, because
     every positive counts towards its own precision; the lower bound starts from the value less that part.
-    No bounds where fewer than 25 rows' worth carry the variance: there they miss up to 11 %.
+    The quantile is Student's with as many degrees of freedom as rows' worth carry the variance: with the
+    normal one the bounds miss up to 11 % where a few negatives rank among the positives.
     """
     positives, negatives = int(table.positives.sum()), int(table.negatives.sum())
     method = "logit infinitesimal jackknife"
@@ -147,17 +162,18 @@ def average_precision(table: ScoreTable) -> Estimate:
     smaller = min(positives, negatives)
 
     def bounds(level: float, growth: float, power: float) -> Bounds:
-        if smaller * growth < LEAST_OF_A_CLASS or spread * growth < _LEAST_SPREAD:
+        if smaller * growth < LEAST_FOR_AP or spread == 0:
             return None, None
-        z = normal_quantile(level) + normal_quantile(power)
-        return _logit(value, error / math.sqrt(growth), z, center=value - bias / growth)
+        stdtrit = require("scipy.special", extra="performance").stdtrit
+        quantile = float(stdtrit(max(spread * growth, 1.0), with_power(level, power)))
+        return _logit(value, error / math.sqrt(growth), quantile, center=value - bias / growth)
 
-    few = "a few rows decide the average precision; they are too few for bounds that keep their level"
+    constant = None if spread else "no row contributes to its variance, as every positive ranks first"
     return Estimate(
         value=value,
         method=method,
         bounds=bounds,
-        note=_TOO_FEW if smaller < LEAST_OF_A_CLASS else few if spread < _LEAST_SPREAD else None,
+        note=_too_few(smaller, LEAST_FOR_AP) or constant,
     )
 
 
