@@ -432,8 +432,9 @@ SECTIONS: dict[str, Callable[[int], Iterator[Row]]] = {
 def tables(repetitions: int) -> Iterator[str]:
     """Yield the lines: for each section the settings as rows and the methods as columns."""
     errors = [100 * math.sqrt(0.05 * 0.95 / (repetitions // share)) for share in (1, 8)]
-    yield f"Simulated with {repetitions:,} samples a setting where that is cheap, down to an eighth of it where"
-    yield f"it is costly (5,000 rows): the standard error of a true 5.0 is {errors[0]:.1f} to {errors[1]:.1f}.\n"
+    yield f"Simulated with {repetitions:,} samples a setting where that is cheap, down to an eighth of it"
+    low, high = errors
+    yield f"where it is costly (5,000 rows): the standard error of a true 5.0 is {low:.1f} to {high:.1f}.\n"
     for title, section in SECTIONS.items():
         settings: dict[str, dict[str, Row]] = {}
         for row in section(repetitions):
