@@ -4,7 +4,7 @@
     python benchmarks/coverage.py --write docs/explanation/coverage.md
 
 Proportions, differences and ratios are enumerated (no simulation error, worst case over a grid of true
-rates). The others are simulated with a fixed seed. Each method that ships stands beside the usual ones. Two
+rates). The others are simulated with a fixed seed. Each method that ships stands beside the usual ones. Three
 minutes with OMP_NUM_THREADS=1.
 """
 

@@ -87,6 +87,14 @@ def test_exact_bounds_never_miss_more_than_their_level(n: int) -> None:
             assert probability[upper < share].sum() <= 0.05 + 1e-7
 
 
+def test_wilson_misses_more() -> None:
+    """So it shows and does not certify: with 50 rows and a rate just below the bound of one success."""
+    k = np.arange(51)
+    lower, _ = wilson(k, 50, 0.95)
+    share = lower[1] - 1e-9
+    assert binom.pmf(k, 50, share)[lower > share].sum() > 0.19
+
+
 @pytest.mark.parametrize("cells", [(0.1, 0.05, 0.1, 0.75), (0.4, 0.02, 0.03, 0.55), (0.9, 0.02, 0.02, 0.06)])
 def test_f1_bounds_never_miss_more_than_their_level(cells: tuple[float, ...]) -> None:
     """Exact: every outcome of 18 rows. The bootstrap misses 5 to 30 % in such settings."""

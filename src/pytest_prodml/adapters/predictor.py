@@ -125,7 +125,7 @@ def as_labels(scores: Scores) -> npt.NDArray[np.int64]:
     """Decide as most models do: 1 from a score of 0.5 on, or the class with the largest score."""
     if scores.ndim == 1:
         return (scores >= 0.5).astype(np.int64)
-    return scores.argmax(axis=1).astype(np.int64)
+    return np.asarray(scores.argmax(axis=1), dtype=np.int64)
 
 
 def finite_scores(predictor: Predictor, rows: pd.DataFrame) -> Scores:

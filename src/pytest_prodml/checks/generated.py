@@ -110,10 +110,10 @@ def find_failures(
         return first | {middle + position: problem for position, problem in second.items()}
     table = scores.reshape(len(scores), -1)
     problems = {}
-    is_finite = np.isfinite(table).all(axis=1)
+    is_finite = np.asarray(np.isfinite(table).all(axis=1))
     is_inside = np.ones(len(table), dtype=bool)
     if bounds is not None:
-        is_inside = ((table >= bounds[0]) & (table <= bounds[1])).all(axis=1)
+        is_inside = np.asarray(((table >= bounds[0]) & (table <= bounds[1])).all(axis=1))
     for position in np.flatnonzero(~is_finite | ~is_inside):
         row = table[position]
         if np.isnan(row).any():

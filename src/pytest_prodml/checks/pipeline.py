@@ -176,7 +176,7 @@ def agrees(
     for side in (first, second):
         if any(value is None or value != value for value in side.ravel()):  # noqa: PLR0124 - NaN alone
             raise InputError("an answer is missing", hint="an answer that is missing agrees with nothing")
-    differs = np.asarray(first != second).reshape(len(first), -1).any(axis=1)
+    differs = np.asarray(np.asarray(first != second).reshape(len(first), -1).any(axis=1))
     return _evidence_of(
         differs,
         gate_id=gate_id,

@@ -3,7 +3,7 @@
 All bounds come from the exact limits of the single proportions by the method of variance estimates recovery
 (MOVER: Zou, Donner 2008; for ratios Donner, Zou 2012). Newcombe's hybrid interval is the same with score
 limits. With exact limits the one-sided error stays near 5 % in the worst case, where Newcombe's and
-Miettinen-Nurminen's reach 13 % and the log-ratio's (Katz) 82 %; docs/explanation/coverage.md has the table
+Miettinen-Nurminen's reach 12 % and the log-ratio's (Katz) 86 %; docs/explanation/coverage.md has the table
 and names the exception. They cost 5 to 10 % of width.
 
 For several groups, a gap that is *at most* a limit is a claim about every pair, so each pair is tested at

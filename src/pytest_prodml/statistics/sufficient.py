@@ -42,7 +42,8 @@ def encode(values: npt.ArrayLike, *, name: str) -> Coded:
     """
     array = np.asarray(values)
     if isinstance(values, np.ma.MaskedArray):
-        array = np.where(np.ma.getmaskarray(values), None, array.astype(object))
+        array = array.astype(object)
+        array[np.ma.getmaskarray(values)] = None
     if array.ndim != 1:
         raise InputError(f"{name} must be one value for each row, got an array of shape {array.shape}")
     if array.dtype.kind in "biu" and array.size:
