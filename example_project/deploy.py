@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,6 +40,8 @@ class Scorer:
         options = onnxruntime.SessionOptions()
         # One thread a request: several of them fight for the cores, and one row has nothing to share.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
+        # Weights outside of the verified bytes would be read from the working directory: refuse them.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         metadata = self._session.get_modelmeta().custom_metadata_map
         # What the model was built for travels in its file, so no setting of the service can contradict it.

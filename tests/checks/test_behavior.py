@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pytest
+import threadpoolctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
@@ -26,6 +28,13 @@ from pytest_prodml.policy.judge import judge_criteria
 from pytest_prodml.records import Evidence, Measurement, Outcome
 
 CREDIT = Path(__file__).parents[2] / "example_project" / "data" / "credit_default.csv.gz"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Keep OpenMP to one thread: on a busy machine the default ones wait for each other, a hundred times longer."""
+    with threadpoolctl.threadpool_limits(1):
+        yield
 
 
 def clients(n_rows: int = 200, seed: int = 0) -> pd.DataFrame:

@@ -148,6 +148,14 @@ def test_a_run_without_a_steady_state_can_not_fail_and_passes_only_with_room_to_
     assert tail(check(drifting(1.02))).note is None
 
 
+def test_a_drift_alone_does_not_hide_a_budget_that_is_far_away() -> None:
+    # Every call of the second half is slower than every call of the first: one end holds all slow calls.
+    steps = calls(3000, 0) * np.repeat([1.0, 1.9], 1500)
+    assert outcome(check(steps, budget_seconds=1.0)) is Outcome.PASS
+    assert outcome(check(steps, budget_seconds=FAST * 2.5)) is Outcome.INCONCLUSIVE
+    assert outcome(check(steps, budget_seconds=FAST * 1.5)) is not Outcome.PASS
+
+
 def test_a_difference_of_medians_that_is_chance_is_no_drift() -> None:
     rng = np.random.default_rng(3)
     noted = [tail(check(np.exp(rng.normal(size=400)) * 1e-4)).note for _ in range(40)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import threadpoolctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skl2onnx import to_onnx
@@ -28,6 +30,13 @@ from pytest_prodml.policy.judge import judge_criteria
 from pytest_prodml.records import Evidence, Measurement, Outcome
 
 CREDIT = Path(__file__).parents[2] / "example_project" / "data" / "credit_default.csv.gz"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Keep OpenMP to one thread: on a busy machine the default ones wait for each other, a hundred times longer."""
+    with threadpoolctl.threadpool_limits(1):
+        yield
 
 
 def rows(n_rows: int = 100) -> pd.DataFrame:

@@ -28,6 +28,7 @@ _MOST_OVERHEAD = 0.02
 _MOST_DRIFT = 0.05
 #: ... and by more than chance: the bounds of both medians, each at this level, are apart.
 _DRIFT_LEVEL = 0.975
+_SPELLS = 10
 #: How often calls are slow is known when they were, independently, at least this often.
 _LEAST_CLUSTERS = 10
 _MOST_POINTS = 200
@@ -101,7 +102,8 @@ def quantile_at_most(
     - the host was shared: the lower one.
 
     Samples are worth ``n / tau`` independent ones, tau the autocorrelation time of slow calls, or the mean
-    size of their clusters if that is larger. A run that holds too few bursts to see them can not tell.
+    size of their clusters if that is larger; without a steady state tau is that of each tenth of the run. A
+    run that holds too few bursts to see them can not tell.
     """
     del seed
     samples = _checked(p, budget_seconds, samples_seconds)
@@ -173,7 +175,13 @@ def _quality(p: float, budget: float, samples: Samples, overhead: float) -> _Qua
     if not 0 <= overhead < float("inf"):
         raise InputError(f"overhead_seconds must be a number from 0 on, got {overhead!r}")
     n = len(samples)
+    drift = _drift(samples)
     n_effective = effective_sample_size(samples, p)
+    if abs(drift) > _MOST_DRIFT:
+        # A drift makes all calls at one end slow, which is no dependence of a call on the one before. It is
+        # held against the bounds on its own account (`_veto`); dependence is looked for within short spells.
+        spells = np.array_split(samples, min(_SPELLS, n))
+        n_effective = max(n_effective, sum(effective_sample_size(spell, p) for spell in spells))
     tau = n / n_effective
     slow = np.flatnonzero(samples > budget)
     clusters = 0 if len(slow) == 0 else 1 + int(np.count_nonzero(np.diff(slow) > 2 * tau))
@@ -188,7 +196,7 @@ def _quality(p: float, budget: float, samples: Samples, overhead: float) -> _Qua
         clusters=clusters,
         independent_exceedances=len(slow) / size,
         overhead=overhead / float(np.median(samples)),
-        drift=_drift(samples),
+        drift=drift,
     )
 
 
