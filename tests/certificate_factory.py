@@ -225,6 +225,7 @@ class Desk:
             "started_at": NOW - timedelta(minutes=5),
             "issued_at": NOW,
             "certificate_id": "5f0c6a52-7d0b-4a55-9d53-6c1f7b1a4c11",
+            "nonce": "0123456789abcdef" * 2,
         }
         return build_certificate(**{**arguments, **changes})
 

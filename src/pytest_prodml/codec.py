@@ -179,7 +179,8 @@ def parse_toml(data: bytes, *, where: str) -> dict[str, Any]:
 
     try:
         return tomllib.loads(data.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # Not only TOMLDecodeError: a date such as 2026-02-30T00:00:00Z raises a plain ValueError.
         raise ConfigurationError(f"is not valid TOML: {error}", where=where) from None
 
 
@@ -238,7 +239,7 @@ def _encode(value: Any, path: str, problems: list[str]) -> JsonValue:  # noqa: A
         return [_encode(item, f"{path}[{index}]", problems) for index, item in enumerate(value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         encoded = {}
-        for name, _, _ in _fields_of(type(value)):
+        for name, _, _ in fields_of(type(value)):
             item = getattr(value, name)
             if item is not None:
                 encoded[camel_case(name)] = _encode(item, f"{path}.{camel_case(name)}", problems)
@@ -342,7 +343,7 @@ def _decode_record(
     if not isinstance(value, dict):
         return _wrong("an object", value, path, problems)
     before = len(problems)
-    fields = {naming(name): (name, hint, required) for name, hint, required in _fields_of(cls)}
+    fields = {naming(name): (name, hint, required) for name, hint, required in fields_of(cls)}
     for key in value:
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
@@ -360,7 +361,8 @@ def _decode_record(
 
 
 @functools.cache
-def _fields_of(cls: Any) -> tuple[tuple[str, Any, bool], ...]:  # noqa: ANN401
+def fields_of(cls: Any) -> tuple[tuple[str, Any, bool], ...]:  # noqa: ANN401
+    """Return name, type and "must be given" of every field of a record: the schema that `decode` follows."""
     hints = typing.get_type_hints(cls)
     return tuple(
         (

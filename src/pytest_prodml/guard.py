@@ -16,9 +16,8 @@ from pytest_prodml.certificate.digest import open_regular
 from pytest_prodml.codec import ENVELOPE_LIMITS
 from pytest_prodml.errors import CertificateError, InputError, ProdmlError
 from pytest_prodml.policy.load import load_policy
+from pytest_prodml.verify.gate import Believed, verify_files
 from pytest_prodml.verify.subjects import present_bytes
-from pytest_prodml.verify.trust import load_keys
-from pytest_prodml.verify.verifier import verify
 
 if TYPE_CHECKING:
     from pytest_prodml.verify.report import VerificationReport
@@ -30,9 +29,14 @@ def load(
     path: StrPath,
     *,
     certificate: StrPath,
-    keys: Sequence[StrPath],
     policy: StrPath,
+    keys: Sequence[StrPath] = (),
     waiver_keys: Sequence[StrPath] = (),
+    trust: StrPath | None = None,
+    roots: Sequence[StrPath] = (),
+    root_threshold: int | None = None,
+    revocations: str | None = None,
+    state: StrPath | None = None,
     now: datetime | None = None,
 ) -> bytes:
     """Return the bytes of a model file, if its certificate allows it to be used now.
@@ -45,6 +49,16 @@ def load(
         The signed envelope, and what this deployment requires.
     keys, waiver_keys : sequence of path
         Public keys whose signatures count, for certificates and for waivers.
+    trust : path, optional
+        A trust root, in place of `keys` and `waiver_keys`.
+    roots : sequence of path
+        Root keys that vouch for a signed trust root.
+    root_threshold : int, optional
+        How many of them must have signed; default all.
+    revocations : str, optional
+        File or https address of a revocation list.
+    state : path, optional
+        File that remembers what was accepted, so that nothing older is accepted later.
     now : datetime, optional
         The time to judge at (aware); default the clock.
 
@@ -62,7 +76,17 @@ def load(
     >>> session = onnxruntime.InferenceSession(model)  # doctest: +SKIP
     """
     (data,) = load_all(
-        [path], certificate=certificate, keys=keys, policy=policy, waiver_keys=waiver_keys, now=now
+        [path],
+        certificate=certificate,
+        policy=policy,
+        keys=keys,
+        waiver_keys=waiver_keys,
+        trust=trust,
+        roots=roots,
+        root_threshold=root_threshold,
+        revocations=revocations,
+        state=state,
+        now=now,
     )
     return data
 
@@ -71,21 +95,33 @@ def load_all(
     paths: Sequence[StrPath],
     *,
     certificate: StrPath,
-    keys: Sequence[StrPath],
     policy: StrPath,
+    keys: Sequence[StrPath] = (),
     waiver_keys: Sequence[StrPath] = (),
+    trust: StrPath | None = None,
+    roots: Sequence[StrPath] = (),
+    root_threshold: int | None = None,
+    revocations: str | None = None,
+    state: StrPath | None = None,
     now: datetime | None = None,
 ) -> tuple[bytes, ...]:
     """Return the bytes of all artefacts of one certificate, in the order of `paths`; see `load`."""
     try:
         contents = tuple(_read(Path(path)) for path in paths)
-        report = verify(
+        report = verify_files(
             _read(Path(certificate), limit=ENVELOPE_LIMITS.size_bytes),
-            keys=load_keys(_paths(keys)),
+            Believed(
+                keys=_paths(keys),
+                waiver_keys=_paths(waiver_keys),
+                trust=None if trust is None else Path(trust),
+                roots=_paths(roots),
+                root_threshold=root_threshold,
+                revocations=revocations,
+                state=None if state is None else Path(state),
+            ),
             models=[present_bytes(data, os.fspath(path)) for data, path in zip(contents, paths, strict=True)],
             policy=load_policy(Path(policy)),
             now=now or datetime.now(UTC),
-            waiver_keys=load_keys(_paths(waiver_keys)),
         )
     except ProdmlError as error:
         raise CertificateError(error.what, where=error.where, hint=error.hint) from error

@@ -224,12 +224,61 @@ class GateRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContinuousIntegration:
+    """Which automation a run says it was, from the variables that the automation sets.
+
+    Names and numbers only: no user, no host, no token. Whoever controls the machine can set them, so they say
+    who vouches for what, and prove nothing by themselves.
+    """
+
+    provider: str
+    project: str | None = None
+    pipeline: str | None = None
+    run: str | None = None
+    job: str | None = None
+    ref: str | None = None
+    revision: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where the code of a run came from, as far as the process that issued the certificate can tell.
+
+    `revision` is the commit and `is_dirty` whether tracked files or new test files differ from it; both are
+    None where that could not be asked, and `problem` says why. `repository` is an address without
+    credentials. `selection_digest` is the SHA-256 of what selected the tests (arguments, ``-k``, ``-m``,
+    ini values) as canonical JSON. `files` are the test modules of the gates and every ``conftest.py`` above
+    them.
+    """
+
+    revision: str | None = None
+    is_dirty: bool | None = None
+    repository: str | None = None
+    problem: str | None = None
+    automation: ContinuousIntegration | None = None
+    selection_digest: str | None = None
+    files: tuple[Subject, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How many models were judged on this test set before, and the level that is left for this one."""
+
+    number: int
+    planned: int
+    spending: str
+    confidence_level: float
+    test_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
     """The test session as a whole: what selected the tests, and how it ended.
 
     `ordinary_tests` counts the tests that are no gates, by `RunState` value. `inventory_complete` is False
     when no process delivered the list of collected gates. `target` is what the machine was declared to
-    stand for; nothing checks that it does, the environments say what it was.
+    stand for; nothing checks that it does, the environments say what it was. `look` is None where the
+    project plans no number of looks at its test set.
     """
 
     id: str
@@ -238,8 +287,10 @@ class RunSummary:
     workers: int
     inventory_complete: bool
     target: str | None = None
+    look: Look | None = None
     ordinary_tests: Mapping[str, int] = field(default_factory=dict)
     plugins: Mapping[str, str] = field(default_factory=dict)
+    provenance: Provenance | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +306,14 @@ class Limit:
     comparison: Comparison
     limit: float
     group: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameWaivers:
+    """A policy's limits on waivers that cover artefacts by name pattern instead of by digest."""
+
+    max: int = 1
+    max_days: int = 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,15 +334,31 @@ class Policy:
     ordinary_tests: OrdinaryTests = OrdinaryTests.MUST_PASS
     allow_unbound_models: bool = False
     required_targets: tuple[str, ...] = ()
+    #: Who has to prove it. `violation` is for pull requests, where only a proven violation breaks the build;
+    #: no verifier accepts a certificate issued so. None: `compliance`.
+    burden: Burden | None = None
+    #: Gates (ids or patterns) whose alarms suffice: "no violation is proven" passes. None: ``data.*``.
+    alarm_gates: tuple[str, ...] | None = None
+    #: None: waivers by name count nowhere. Not a plain default, so that older policies keep their digest.
+    name_waivers: NameWaivers | None = None
+    #: False: the revision must be known and nothing may differ from it. None: `True`.
+    allow_dirty: bool | None = None
+    #: Patterns of ``provider:project``; one of them must fit the automation of the run. None: any, or none.
+    required_automation: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiver:
-    """A reasoned, expiring exception for one gate of one artefact. Its signature is its envelope's."""
+    """A reasoned, expiring exception for one gate. Its signature is its envelope's.
+
+    It covers one artefact by `subject_digest`, or every artefact whose name fits the pattern `subject_name`
+    (``*`` stands for any characters): exactly one of the two is given.
+    """
 
     id: str
     gate_id: str
-    subject_digest: str
+    subject_digest: str | None = None
+    subject_name: str | None = None
     reason: str
     approver: str
     issued_at: datetime
@@ -325,10 +400,21 @@ class Producer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rendering:
+    """A page that shows a certificate, by the SHA-256 of its bytes while the element `slot` is empty."""
+
+    media_type: str
+    slot: str
+    digest: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """Everything that is signed, apart from the subjects (they are the in-toto Statement's own).
 
-    `waivers` are DSSE envelopes of waiver statements, embedded as they were signed.
+    `waivers` are DSSE envelopes of waiver statements, embedded as they were signed. `serial` grows with every
+    certificate of one model name, so that an older one can be told from a newer; `nonce` makes each unique.
+    `renderings` are the pages that were made with it. Certificates of the first version have none of these.
     """
 
     schema_version: str
@@ -348,3 +434,6 @@ class Certificate:
     run: RunSummary
     environments: Mapping[str, Environment]
     waivers: tuple[str, ...] = ()
+    serial: int | None = None
+    nonce: str | None = None
+    renderings: tuple[Rendering, ...] = ()

@@ -7,12 +7,14 @@ import os
 import socket
 import subprocess
 import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_prodml.certificate import digest as digest_module
 from pytest_prodml.certificate.digest import (
     MANIFEST_METHOD,
     FileDigest,
@@ -180,16 +182,16 @@ def test_nothing_to_certify(tmp_path: Path) -> None:
 def test_a_file_that_grows_while_it_is_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "growing"
     path.write_bytes(b"x" * 10)
-    read = os.read
+    read = os.readv
 
-    def read_and_append(descriptor: int, count: int) -> bytes:
-        data = read(descriptor, count)
-        if data == b"x" * 10:
+    def read_and_append(descriptor: int, buffers: Sequence[memoryview]) -> int:
+        count = read(descriptor, buffers)
+        if count == 10:
             with path.open("ab") as file:
                 file.write(b"more")
-        return data
+        return count
 
-    monkeypatch.setattr("pytest_prodml.certificate.digest.os.read", read_and_append)
+    monkeypatch.setattr("pytest_prodml.certificate.digest.os.readv", read_and_append)
     with pytest.raises(InputError, match="changed while"):
         file_subject(path)
 
@@ -207,3 +209,35 @@ def test_a_file_that_grows_while_it_is_hashed(tmp_path: Path, monkeypatch: pytes
 )
 def test_the_manifest_does_not_depend_on_the_order_of_discovery(files: list[FileDigest]) -> None:
     assert manifest(files) == manifest(reversed(files))
+
+
+def test_files_hashed_side_by_side_give_the_same_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        (tmp_path / f"part-{number:02}.bin").write_bytes(bytes([number]) * (number * 1000))
+    alone = list_files(tmp_path)
+    monkeypatch.setattr(digest_module, "_PARALLEL_BYTES", 0)
+    monkeypatch.setattr(digest_module, "_processors", lambda: 4)
+    assert list_files(tmp_path) == alone
+    (tmp_path / "part-07.bin").chmod(0)
+    if os.geteuid() != 0:
+        with pytest.raises(InputError, match="part-07"):
+            list_files(tmp_path)
+
+
+def test_a_file_that_changes_while_others_are_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(6):
+        (tmp_path / f"{number}.bin").write_bytes(b"x" * 100)
+    monkeypatch.setattr(digest_module, "_PARALLEL_BYTES", 0)
+    monkeypatch.setattr(digest_module, "_processors", lambda: 2)
+    hash_file = digest_module._file_digest
+
+    def slow(root: Path, path: str) -> FileDigest:
+        if path == "3.bin":
+            (root / path).unlink()
+        return hash_file(root, path)
+
+    monkeypatch.setattr(digest_module, "_file_digest", slow)
+    with pytest.raises(InputError, match="can not be read"):
+        list_files(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,7 +15,11 @@ from securesystemslib.signer import CryptoSigner, Key, SSlibKey  # type: ignore[
 
 from certificate_factory import Desk, ready
 from pytest_prodml.certificate.build import issue
+from pytest_prodml.certificate.digest import directory_subject, list_files, manifest
+from pytest_prodml.certificate.dsse import parse_envelope
+from pytest_prodml.certificate.forms import sigstore_bundle
 from pytest_prodml.certificate.signers.local import KeyType
+from pytest_prodml.codec import sha256_hex
 
 # The encoding, built by a shell from nothing but the specification.
 PAE = r"""
@@ -81,3 +86,84 @@ def test_we_read_what_securesystemslib_writes(desk: Desk) -> None:
     signer = CryptoSigner(key.key, SSlibKey.from_crypto(key.public_key.key, keyid="any hint"))
     foreign.sign(signer)
     assert desk.verify(json.dumps(foreign.to_dict()).encode()).accepted
+
+
+# Sigstore's own verifier in JavaScript, with one key and neither log nor time stamp required.
+SIGSTORE_JS = """
+const {bundleFromJSON} = require("@sigstore/bundle");
+const {Verifier, toSignedEntity, toTrustMaterial} = require("@sigstore/verify");
+const fs = require("fs"), crypto = require("crypto");
+const [bundlePath, keyPath, hint] = process.argv.slice(1);
+const bundle = bundleFromJSON(JSON.parse(fs.readFileSync(bundlePath)));
+const key = crypto.createPublicKey(fs.readFileSync(keyPath));
+const material = toTrustMaterial({tlogs: [], ctlogs: [], certificateAuthorities: [], timestampAuthorities: []},
+  (asked) => { if (asked !== hint) throw new Error("unknown key");
+               return {publicKey: key, validFor: () => true}; });
+new Verifier(material, {tlogThreshold: 0, ctlogThreshold: 0, timestampThreshold: 0}).verify(toSignedEntity(bundle));
+console.log("Sigstore accepts it");
+"""
+
+
+def sigstore_js() -> str | None:
+    """Say why Sigstore's JavaScript can not be run here; None if it can."""
+    if shutil.which("node") is None:
+        return "node is not installed"
+    found = subprocess.run(
+        ["node", "-e", 'require("@sigstore/bundle"); require("@sigstore/verify")'],
+        capture_output=True,
+        check=False,
+    )
+    if found.returncode == 0:
+        return None
+    return "npm install @sigstore/bundle @sigstore/verify, and NODE_PATH at its node_modules"
+
+
+@pytest.mark.parametrize("key_type", KEY_TYPES)
+def test_sigstore_in_javascript(desk: Desk, key_type: KeyType) -> None:
+    if missing := sigstore_js():
+        pytest.skip(missing)
+    signer = desk.key("ci", key_type=key_type)
+    desk.key("other", key_type=key_type)
+    good = issue(ready(desk), [signer])
+    bundle = desk.root / "bundle.sigstore.json"
+
+    def run(data: bytes, key: str = "ci") -> subprocess.CompletedProcess[str]:
+        bundle.write_bytes(sigstore_bundle(parse_envelope(data), 0))
+        return subprocess.run(
+            ["node", "-e", SIGSTORE_JS, str(bundle), str(desk.public(key)), signer.keyid],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    accepted = run(good)
+    assert accepted.stdout == "Sigstore accepts it\n", accepted.stderr
+    assert run(tampered(good)).returncode != 0
+    assert run(good, key="other").returncode != 0
+    other_type = json.dumps({**json.loads(good), "payloadType": "application/json"}).encode()
+    assert run(other_type).returncode != 0
+
+
+def test_in_toto_reads_our_statements(desk: Desk) -> None:
+    statement = pytest.importorskip(
+        "in_toto_attestation.v1.statement", reason="in-toto-attestation is optional"
+    )
+    message = pytest.importorskip("google.protobuf.json_format")
+    payload = parse_envelope(issue(ready(desk), [desk.key()])).payload
+    made = statement.Statement.copy_from_pb(message.Parse(payload, statement.spb.Statement()))
+    made.validate()
+    assert made.pb.subject[0].digest["sha256"] == desk.subject().digest["sha256"]
+
+
+def test_coreutils_check_a_directory(desk: Desk) -> None:
+    folder = desk.root / "model"
+    folder.mkdir()
+    (folder / "a.bin").write_bytes(b"a")
+    (folder / "b.bin").write_bytes(b"b")
+    text = manifest(list_files(folder))
+    assert sha256_hex(text) == directory_subject(folder).digest["sha256"]
+    command = ["sha256sum", "--check", "--strict", "--quiet", "-"]
+    for expected in (0, 1):
+        done = subprocess.run(command, cwd=folder, input=text, capture_output=True, check=False)
+        assert done.returncode == expected, done.stderr
+        (folder / "a.bin").write_bytes(b"changed")

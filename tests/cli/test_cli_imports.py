@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from certificate_factory import Desk, ready_with_waiver
+from trust_factory import BOTH, revocation_list, write_trust
 
 FORBIDDEN = {
     "numpy",
@@ -45,6 +46,28 @@ def test_verify_loads_nothing_heavy(tmp_path: Path) -> None:
     assert "cryptography" in loaded, "it really verified"
     assert loaded & FORBIDDEN == set()
     assert not loaded & {"socket", "ssl", "http", "urllib3", "requests"}, "nothing that could dial out"
+
+
+def test_a_trust_root_a_list_and_a_state_load_nothing_that_could_dial_out(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.certify(signers=BOTH)
+    trust = write_trust(desk, revocation='role = "security"', head="require_state = true")
+    arguments = ["verify", desk.certificate, "--model", desk.model, "--policy", desk.policy, "--trust", trust]
+    arguments += ["--revocations", revocation_list(desk), "--state", tmp_path / "state.json"]
+    loaded = modules(LIST_MODULES, *map(str, arguments), "--at", "2026-11-22T09:31:00Z")
+    assert "fcntl" in loaded, "it really locked the state"
+    assert loaded & FORBIDDEN == set()
+    assert not loaded & {"socket", "ssl", "http", "urllib3", "requests"}
+
+
+def test_plain_keys_load_nothing_of_a_trust_root(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.certify()
+    script = LIST_MODULES.replace('name.partition(".")[0]', "name")
+    loaded = modules(script, *desk.arguments())
+    assert "pytest_prodml.verify.gate" in loaded
+    heavy = {"trustroot", "trustfile", "revocation", "state", "acceptance", "standing", "fetch", "cosign"}
+    assert not loaded & {f"pytest_prodml.verify.{name}" for name in heavy}
 
 
 def test_importing_the_command_line_loads_almost_nothing() -> None:

@@ -241,7 +241,7 @@ def test_a_broken_verifier_refuses(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("out of order")
 
-    monkeypatch.setattr("pytest_prodml.verify.verifier.verify", broken)
+    monkeypatch.setattr("pytest_prodml.verify.gate.verify", broken)
     assert main(desk.arguments()) == 70
     assert "internal: RuntimeError: out of order" in capsys.readouterr().err
     assert main(desk.arguments("--json")) == 70

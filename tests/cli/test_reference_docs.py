@@ -18,6 +18,8 @@ from pytest_prodml.certificate.statement import CERTIFICATE_TYPE
 from pytest_prodml.certificate.waiver import WAIVER_TYPE
 from pytest_prodml.cli import main
 from pytest_prodml.verify.report import REASONS, ExitCode
+from pytest_prodml.verify.revocation import REVOCATIONS_TYPE
+from pytest_prodml.verify.trustroot import TRUST_ROOT_TYPE
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 CLI = (REFERENCE / "cli.md").read_text(encoding="utf-8")
@@ -42,7 +44,23 @@ def shell(script: str, directory: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("arguments", [[], ["keygen"], ["verify"], ["show"], ["waive"]])
+COMMANDS = [
+    "",
+    "keygen",
+    "verify",
+    "show",
+    "export",
+    "schema",
+    "waive",
+    "sign",
+    "revoke",
+    "trust sign",
+    "trust check",
+    "trust digest",
+]
+
+
+@pytest.mark.parametrize("arguments", [command.split() for command in COMMANDS])
 def test_help_texts(
     arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +82,8 @@ def test_exit_codes_and_reasons() -> None:
 def test_types() -> None:
     assert CERTIFICATE_TYPE in FORMAT
     assert WAIVER_TYPE in FORMAT
+    assert TRUST_ROOT_TYPE in FORMAT
+    assert REVOCATIONS_TYPE in FORMAT
 
 
 def test_the_commands_of_the_page_work_together(tmp_path: Path) -> None:

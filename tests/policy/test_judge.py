@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_prodml.policy.judge import judge, judge_criterion
+from pytest_prodml.policy.criterion import judge_criterion
+from pytest_prodml.policy.judge import judge, judge_criteria, rule_of
 from pytest_prodml.records import (
     Basis,
     Burden,
@@ -22,6 +23,7 @@ from pytest_prodml.records import (
     Limit,
     Measurement,
     Outcome,
+    Policy,
     RunState,
     Subject,
 )
@@ -301,3 +303,46 @@ class TestPolicyLimits:
         limit = Limit(gate="performance.other", metric="f1", comparison=Comparison.AT_LEAST, limit=1)
         judged = judge(GATE, run(found=self.lax), confidence_level=0.95, limits=[limit])
         assert judged.outcome is Outcome.PASS
+
+
+class TestWhoHasToProveIt:
+    silent = evidence(measured(), criteria=(at_least(0.8, burden=Burden.VIOLATION),))
+    open_claim = evidence(measured(), criteria=(at_least(0.8),))
+
+    def judged(self, found: Evidence, **policy: Any) -> tuple[Outcome, str]:
+        rules = Policy(name="p", version="1", required_gates=(GATE.id,), **policy)
+        result = judge(GATE, run(found=found), confidence_level=0.95, rule=rule_of(rules, GATE.id))
+        return result.outcome, result.reason
+
+    def test_a_silent_alarm_proves_nothing_unless_the_policy_takes_it(self) -> None:
+        assert self.judged(self.silent) == (Outcome.INCONCLUSIVE, "alarm-is-no-proof")
+        accepted = self.judged(self.silent, alarm_gates=("performance.*",))
+        assert accepted == (Outcome.PASS, "no-violation-proven")
+        assert self.judged(self.silent, alarm_gates=())[0] is Outcome.INCONCLUSIVE
+
+    def test_alarms_of_data_gates_count_by_default(self) -> None:
+        rules = Policy(name="p", version="1")
+        assert rule_of(rules, "data.drift").alarms_suffice
+        assert not rule_of(rules, "performance.auc").alarms_suffice
+        assert not rule_of(Policy(name="p", version="1", alarm_gates=()), "data.drift").alarms_suffice
+
+    def test_a_guarding_policy_turns_every_claim_into_an_alarm(self) -> None:
+        assert self.judged(self.open_claim)[0] is Outcome.INCONCLUSIVE
+        assert self.judged(self.open_claim, burden=Burden.VIOLATION)[0] is Outcome.PASS
+        refuted = evidence(measured(), criteria=(at_least(0.9),))
+        assert self.judged(refuted, burden=Burden.VIOLATION) == (Outcome.FAIL, "refuted")
+
+    @pytest.mark.parametrize("found", [None, evidence(measured(value=None, lower=None, upper=None))])
+    def test_but_nothing_measured_is_still_no_pass(self, found: Evidence | None) -> None:
+        rules = Policy(name="p", version="1", burden=Burden.VIOLATION)
+        result = judge(GATE, run(found=found), confidence_level=0.95, rule=rule_of(rules, GATE.id))
+        assert result.outcome is Outcome.INCONCLUSIVE
+
+    def test_a_range_is_refuted_on_the_side_that_is_missed(self) -> None:
+        sides = (
+            at_least(0.85, burden=Burden.VIOLATION),
+            Criterion(metric="roc_auc", comparison=Comparison.AT_MOST, limit=0.9, burden=Burden.VIOLATION),
+        )
+        found = evidence(measured(0.8, 0.77, 0.83, p_value=0.001), criteria=sides)
+        outcomes = [item.judgement.outcome for item in judge_criteria(GATE.id, found, confidence_level=0.95)]
+        assert outcomes == [Outcome.FAIL, Outcome.PASS]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_prodml.errors import ConfigurationError
 from pytest_prodml.policy.load import load_policy, matches, parse_policy, policy_digest
-from pytest_prodml.records import Comparison, Dimension, OrdinaryTests
+from pytest_prodml.records import Burden, Comparison, Dimension, OrdinaryTests
 
 GOOD = b"""
 name = "production"
@@ -145,3 +145,18 @@ def test_patterns_agree_with_regular_expressions(pattern: str, gate_id: str) -> 
 
     expression = ".*".join(map(re.escape, pattern.split("*")))
     assert matches(pattern, gate_id) is (re.fullmatch(expression, gate_id) is not None)
+
+
+def test_who_has_to_prove_it_is_the_policy_owners_choice() -> None:
+    policy = parse_policy(
+        b'name = "pull-request"\nversion = "1"\nburden = "violation"\nalarm_gates = ["data.*", "fairness.gap"]\n'
+        b'[require]\ndimensions = ["performance"]\n',
+        where="policy.toml",
+    )
+    assert policy.burden is Burden.VIOLATION
+    assert policy.alarm_gates == ("data.*", "fairness.gap")
+    with pytest.raises(ConfigurationError, match=r"\$\.alarm_gates\[0\]"):
+        parse_policy(
+            b'name = "p"\nversion = "1"\nalarm_gates = ["*"]\n[require]\ndimensions = ["data"]\n',
+            where="policy.toml",
+        )

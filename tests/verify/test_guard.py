@@ -12,7 +12,7 @@ from certificate_factory import MODEL_BYTES, NOW, Desk, not_ready, ready_with_wa
 from pytest_prodml import guard
 from pytest_prodml.certificate.digest import subject_of
 from pytest_prodml.errors import CertificateError
-from pytest_prodml.verify import verifier
+from pytest_prodml.verify import gate, verifier
 from pytest_prodml.verify.report import VerificationReport
 
 
@@ -50,7 +50,7 @@ def test_a_file_replaced_after_it_was_read_does_not_matter(
         desk.model.write_bytes(b"evil")
         return verify(*arguments, **options)
 
-    monkeypatch.setattr(guard, "verify", replaced_meanwhile)
+    monkeypatch.setattr(gate, "verify", replaced_meanwhile)
     assert load(desk) == MODEL_BYTES
     monkeypatch.undo()
     with pytest.raises(CertificateError):

@@ -34,6 +34,7 @@ from pytest_prodml.certificate.dsse import parse_envelope
 from pytest_prodml.certificate.statement import certificate_payload
 from pytest_prodml.codec import canonical_json
 from pytest_prodml.records import (
+    Burden,
     Comparison,
     Limit,
     Outcome,
@@ -507,3 +508,12 @@ def test_a_rewritten_predicate_by_a_trusted_key_is_still_judged(desk: Desk) -> N
         run.pop("evidence", None)
     report = desk.verify(signed(desk, edited(data, runs=runs)))
     assert report.exit_code == ExitCode.EVIDENCE
+
+
+def test_a_policy_that_asks_nobody_for_proof_certifies_nothing(desk: Desk) -> None:
+    guard = replace(policy(), burden=Burden.VIOLATION)
+    issued_so = desk.verify(desk.certify(desk.build(policy=guard)))
+    assert codes(issued_so) == ["policy-guard"]
+    assert issued_so.exit_code is ExitCode.POLICY
+    judged_so = desk.verify(desk.certify(), policy=guard)
+    assert codes(judged_so) == ["policy-guard"]

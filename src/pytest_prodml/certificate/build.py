@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
@@ -45,6 +46,8 @@ def build_certificate(
     materials: Sequence[Subject] = (),
     waivers: Sequence[bytes] = (),
     certificate_id: str | None = None,
+    serial: int | None = None,
+    nonce: str | None = None,
 ) -> Certificate:
     """Put a run's records together and decide.
 
@@ -65,6 +68,11 @@ def build_certificate(
         Envelopes of waivers whose signatures the caller has checked (`open_waiver`); embedded as they are.
     certificate_id : str, optional
         Default: a random UUID.
+    serial : int, optional
+        Greater than that of every earlier certificate of the same model name. Default: the seconds from
+        1970 to `issued_at`, so that no counter has to be kept.
+    nonce : str, optional
+        32 hexadecimal digits; default random.
 
     Raises
     ------
@@ -94,6 +102,8 @@ def build_certificate(
         run=run,
         environments=dict(environments),
         waivers=tuple(data.decode("utf-8") for data in waivers),
+        serial=int(issued_at.timestamp()) if serial is None else serial,
+        nonce=nonce or secrets.token_hex(16),
     )
 
 

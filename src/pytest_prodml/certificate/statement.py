@@ -23,13 +23,14 @@ CERTIFICATE_TYPE = "https://github.com/pytest-prodml/pytest-prodml/predicates/pr
 SCHEMA_VERSION = "1.0.0"
 
 _SCHEMA_VERSION = re.compile(r"1\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
+_NONCE = re.compile(r"[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _STATEMENT_FIELDS = frozenset({"_type", "subject", "predicateType", "predicate"})
 #: Fields whose text is compared and shown as a name or an id.
 _LABELS = frozenset(
     {"name", "id", "gateId", "runId", "metric", "group", "modelName", "modelVersion", "version", "approver"}
     | {"reference", "location", "subjectDigest", "policyDigest", "waiverId", "rubric", "gate"}
-    | {"target", "requiredTargets"}
+    | {"target", "requiredTargets", "subjectName", "nonce"}
 )
 _MAY_BE_EMPTY = frozenset({"location"})
 #: A project's own JSON: limited in size and depth like everything, but its texts name nothing of ours.
@@ -82,7 +83,12 @@ def read_certificate(payload: bytes) -> Certificate:
             f"has the schema version {str(version)[:40]!r}; this version reads 1.x.y", where="certificate"
         )
     subjects: list[JsonValue] = [_subject_json(subject) for subject in statement.subjects]
-    return decode(Certificate, {**statement.predicate, "subjects": subjects}, where="certificate")
+    certificate = decode(Certificate, {**statement.predicate, "subjects": subjects}, where="certificate")
+    if certificate.serial is not None and certificate.serial < 0:
+        raise MalformedError("has a negative serial", where="certificate")
+    if certificate.nonce is not None and not _NONCE.fullmatch(certificate.nonce):
+        raise MalformedError("has a nonce that is not 32 hexadecimal digits", where="certificate")
+    return certificate
 
 
 def statement_payload(

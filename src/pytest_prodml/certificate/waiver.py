@@ -1,7 +1,8 @@
 """Waivers: a reasoned, expiring exception for one gate of one artefact, signed by who approves it.
 
 A waiver is an in-toto statement in a DSSE envelope like the certificate, so that an approver needs no other
-tool, and its subject is the model by digest: it does not carry over to the next version.
+tool. Its subject is the model by digest, so it does not carry over to the next version; or, where a policy
+allows that, a name pattern. The subject is then the pattern itself, by the digest of its text.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pytest_prodml.certificate.dsse import (
 )
 from pytest_prodml.certificate.signers import Signer, VerificationKey
 from pytest_prodml.certificate.statement import read_statement, statement_payload
-from pytest_prodml.codec import decode, encode
+from pytest_prodml.codec import decode, encode, sha256_hex
 from pytest_prodml.errors import MalformedError, UntrustedError
 from pytest_prodml.records import Subject, Waiver
 
@@ -34,7 +35,8 @@ def make_waiver_envelope(waiver: Waiver, signer: Signer, *, subject_name: str = 
     Parameters
     ----------
     waiver : Waiver
-        Its `subject_digest` becomes the digest of the statement's subject.
+        Its `subject_digest` becomes the digest of the statement's subject; with `subject_name` instead, the
+        subject is the pattern.
     signer : Signer
         The approver's key; a verifier refuses a waiver by a key that signed the certificate itself.
     subject_name : str
@@ -43,11 +45,17 @@ def make_waiver_envelope(waiver: Waiver, signer: Signer, *, subject_name: str = 
     Raises
     ------
     MalformedError
-        If the waiver expires before it begins, or an id holds characters that can not be seen.
+        If the waiver expires before it begins, covers both or neither of a digest and a name pattern, or
+        an id holds characters that can not be seen.
     """
     predicate = encode(waiver)
-    del predicate["subjectDigest"]
-    subject = Subject(name=subject_name, digest={"sha256": waiver.subject_digest})
+    predicate.pop("subjectDigest", None)
+    if (waiver.subject_digest is None) == (waiver.subject_name is None):
+        raise MalformedError("covers a digest or a name pattern, and one of them", where="waiver")
+    if waiver.subject_name is not None:
+        subject = _subject_of_pattern(waiver.subject_name)
+    else:
+        subject = Subject(name=subject_name, digest={"sha256": waiver.subject_digest or ""})
     payload = statement_payload(WAIVER_TYPE, [subject], predicate)
     envelope = sign(payload, [signer])
     read_waiver(envelope)
@@ -67,8 +75,17 @@ def read_waiver(envelope: Envelope, *, where: str = "waiver") -> Waiver:
     statement = read_statement(envelope.payload, WAIVER_TYPE, where=where)
     if len(statement.subjects) != 1 or "subjectDigest" in statement.predicate:
         raise MalformedError("must name exactly one subject, in `subject`", where=where)
-    digest = statement.subjects[0].digest["sha256"]
-    waiver = decode(Waiver, {**statement.predicate, "subjectDigest": digest}, where=where)
+    subject, fields = statement.subjects[0], dict(statement.predicate)
+    if "subjectName" not in fields:
+        fields["subjectDigest"] = subject.digest["sha256"]
+    waiver = decode(Waiver, fields, where=where)
+    if waiver.subject_name is not None:
+        if not waiver.subject_name.strip("*?. "):
+            raise MalformedError("covers every model: the name pattern must say which", where=where)
+        if subject != _subject_of_pattern(waiver.subject_name):
+            raise MalformedError("names one pattern in its subject and another in `subjectName`", where=where)
+    elif waiver.subject_digest is None:
+        raise MalformedError("covers nothing", where=where)
     if waiver.expires_at <= waiver.issued_at:
         raise MalformedError("expires before it begins", where=where)
     if "*" in waiver.gate_id or not waiver.reason.strip():
@@ -101,3 +118,7 @@ def open_waiver(data: bytes, keys: Sequence[_Key], *, where: str = "waiver") -> 
             hint="give the approver's public key, or have the waiver signed by one whose key is given",
         )
     return read_waiver(envelope, where=where)
+
+
+def _subject_of_pattern(pattern: str) -> Subject:
+    return Subject(name=pattern, digest={"sha256": sha256_hex(pattern.encode("utf-8", "surrogatepass"))})

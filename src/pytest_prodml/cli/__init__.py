@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     import argparse
 
     from pytest_prodml import __version__
-    from pytest_prodml.cli import keygen, show, verify, waive
+    from pytest_prodml.cli import export, keygen, revoke, schema, show, sign, trust, verify, waive
 
     parser = argparse.ArgumentParser(
         prog="prodml",
@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"prodml {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (keygen, verify, show, waive):
+    for command in (keygen, verify, show, export, sign, waive, revoke, trust, schema):
         command.add_parser(commands)
     return parser
 

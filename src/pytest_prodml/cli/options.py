@@ -34,6 +34,66 @@ def passphrase(parsed: argparse.Namespace) -> Passphrase | None:
     return passphrase_from_environment()
 
 
+def add_roots(parser: argparse.ArgumentParser) -> None:
+    """Add ``--root`` and ``--root-threshold``: what vouches for a signed trust root."""
+    parser.add_argument(
+        "--root", action="append", default=[], type=Path, metavar="PUB", dest="roots",
+        help="root key that vouches for a signed trust root (repeat for several)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--root-threshold", type=int, metavar="N", help="how many of them must have signed (default: all)"
+    )
+
+
+def add_state(parser: argparse.ArgumentParser) -> None:
+    """Add ``--state``."""
+    parser.add_argument(
+        "--state", type=Path, metavar="FILE",
+        help="remember what was accepted, and refuse what is older: certificates, trust root, list",
+    )  # fmt: skip
+
+
+def number(text: str) -> int:
+    """Read a whole number from 0 on, below 2**53."""
+    if not text.isascii() or not text.isdecimal() or len(text) > 16 or int(text) >= 2**53:
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
+    return int(text)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file atomically.
+
+    Raises
+    ------
+    ConfigurationError
+        If it can not be written.
+    """
+    from pytest_prodml.certificate.build import write_atomically
+    from pytest_prodml.errors import ConfigurationError
+
+    make_parent(path)
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise ConfigurationError(f"can not be written: {error.strerror}", where=str(path)) from None
+
+
+def make_parent(path: Path) -> None:
+    """Make the directory of a file that is about to be written.
+
+    Raises
+    ------
+    ConfigurationError
+        If it can not be made.
+    """
+    from pytest_prodml.errors import ConfigurationError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"can not be written: {error.strerror}", where=str(path)) from None
+
+
 def named_path(text: str) -> tuple[str | None, Path]:
     """Split ``[NAME=]PATH``. A path that holds ``=`` itself is written with a slash before it (``./a=b``)."""
     name, equals, path = text.partition("=")

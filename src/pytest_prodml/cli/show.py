@@ -36,12 +36,12 @@ def add_parser(commands: Commands) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Print the view."""
-    from pytest_prodml.certificate.dsse import parse_envelope
+    from pytest_prodml.certificate.forms import read_form
     from pytest_prodml.certificate.statement import read_certificate
     from pytest_prodml.codec import parse_json, sha256_hex
 
     try:
-        envelope = parse_envelope(read_document(parsed.certificate), where=str(parsed.certificate))
+        envelope = read_form(read_document(parsed.certificate), where=str(parsed.certificate)).envelope
         certificate = read_certificate(envelope.payload)
     except MalformedError as error:
         from pytest_prodml.render.inert import inert

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_prodml.cli.options import add_passphrase, end_of_day, passphrase
+from pytest_prodml.cli.options import add_passphrase, end_of_day, passphrase, write
 from pytest_prodml.codec import format_time
 from pytest_prodml.errors import ConfigurationError, MalformedError
 
@@ -23,12 +23,21 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "waive",
         help="sign an exception for one gate of one model",
+        usage="prodml waive [-h] (--model FILE | --name PATTERN) --reason TEXT --approver WHO\n"
+        "                    (--days N | --expires DATE) --key KEY --out FILE\n"
+        "                    [--reference TICKET] [--passphrase-fd N]\n"
+        "                    GATE",
         description="Sign a waiver: an exception for exactly one gate of exactly one model (by digest), "
-        "with a reason and an end. Use another key than the certificate's, where the policy allows it.",
+        "with a reason and an end. Use another key than the certificate's, where the policy allows it. "
+        "Where the policy takes waivers by name, a pattern can stand in place of the model.",
         allow_abbrev=False,
     )
     parser.add_argument("gate", metavar="GATE", help="id of the gate, for example fairness.age")
-    parser.add_argument("--model", required=True, type=Path, metavar="FILE", help="model file or directory")
+    about = parser.add_mutually_exclusive_group(required=True)
+    about.add_argument("--model", type=Path, metavar="FILE", help="model file or directory")
+    about.add_argument(
+        "--name", metavar="PATTERN", help="every artefact of that name; * stands for any characters"
+    )
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why the exception is acceptable")
     parser.add_argument("--approver", required=True, metavar="WHO", help="who approves it")
     end = parser.add_mutually_exclusive_group(required=True)
@@ -43,7 +52,6 @@ def add_parser(commands: Commands) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Sign the waiver and write it."""
-    from pytest_prodml.certificate.build import write_atomically
     from pytest_prodml.certificate.digest import subject_of
     from pytest_prodml.certificate.signers.local import load_signing_key
     from pytest_prodml.certificate.waiver import make_waiver_envelope
@@ -57,11 +65,12 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.out.exists():
         raise ConfigurationError("is there already; a waiver is not overwritten", where=str(parsed.out))
     issued_at = datetime.now(UTC).replace(microsecond=0)
-    subject = subject_of(parsed.model)
+    subject = subject_of(parsed.model) if parsed.model is not None else None
     waiver = Waiver(
         id=str(uuid.uuid4()),
         gate_id=parsed.gate,
-        subject_digest=subject.digest["sha256"],
+        subject_digest=subject.digest["sha256"] if subject is not None else None,
+        subject_name=parsed.name,
         reason=parsed.reason,
         approver=parsed.approver,
         issued_at=issued_at,
@@ -70,14 +79,12 @@ def run(parsed: argparse.Namespace) -> int:
     )
     signer = load_signing_key(parsed.key, passphrase(parsed))
     try:
-        envelope = make_waiver_envelope(waiver, signer, subject_name=subject.name)
+        envelope = make_waiver_envelope(
+            waiver, signer, subject_name=subject.name if subject is not None else "model"
+        )
     except MalformedError as error:
         raise ConfigurationError("\n  ".join([error.what, *error.problems]), where="waiver") from None
-    try:
-        parsed.out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(parsed.out, envelope)
-    except OSError as error:
-        raise ConfigurationError(f"can not be written: {error.strerror}", where=str(parsed.out)) from None
+    write(parsed.out, envelope)
     print(f"waiver {waiver.id} for {waiver.gate_id} until {format_time(waiver.expires_at)}: {parsed.out}")
     return 0
 

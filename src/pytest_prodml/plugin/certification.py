@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pytest_prodml.certificate.build import build_certificate, issue, write_atomically
 from pytest_prodml.certificate.digest import subject_of
 from pytest_prodml.certificate.dsse import parse_envelope
+from pytest_prodml.certificate.forms import fill_page, rendering_of
 from pytest_prodml.codec import sha256_hex
 from pytest_prodml.errors import ConfigurationError, InputError
 from pytest_prodml.plugin.outputs import CERTIFICATE, VIEWS, now, remove_certificate
@@ -68,19 +68,23 @@ def certify(plan: Plan, merger: RunMerger, summary: RunSummary, *, started_at: d
         waivers=plan.waiver_envelopes,
     )
     signers = [plan.signer] if plan.signer is not None else []
+    keyids = [signer.keyid for signer in signers]
+    # The digest of the payload covers the digest of the page, so the page can not show it.
+    blank = view(certificate, keyids=keyids, payload_digest="", signed=bool(signers))
+    empty = render_html(blank).encode("utf-8")
+    certificate = replace(certificate, renderings=(rendering_of(empty),))
     envelope = issue(certificate, signers)
     page = view(
         certificate,
-        keyids=[signer.keyid for signer in signers],
+        keyids=keyids,
         payload_digest=sha256_hex(parse_envelope(envelope).payload),
         signed=bool(signers),
     )
     directory = settings.at(settings.out)
-    proof = base64.b64encode(envelope).decode("ascii")
-    documents = (render_html(page, envelope=proof), render_markdown(page))
+    documents = (fill_page(empty, envelope), render_markdown(page).encode("utf-8"))
     try:
-        for name, text in zip(VIEWS, documents, strict=True):
-            write_atomically(directory / name, text.encode("utf-8"))
+        for name, document in zip(VIEWS, documents, strict=True):
+            write_atomically(directory / name, document)
         write_atomically(directory / CERTIFICATE, envelope)
     except BaseException:
         remove_certificate(directory)

@@ -13,11 +13,11 @@ import pytest
 from pytest_prodml.certificate.digest import subject_of
 from pytest_prodml.errors import ConfigurationError, ProdmlError
 from pytest_prodml.plugin import options
-from pytest_prodml.plugin.context import check_level
+from pytest_prodml.plugin.context import check_level, planned_level
 from pytest_prodml.plugin.settings import Settings, load_settings
 from pytest_prodml.policy.decide import usable_waivers
 from pytest_prodml.policy.load import load_policy
-from pytest_prodml.records import Policy, Subject, Waiver
+from pytest_prodml.records import Look, Policy, Subject, Waiver
 
 if TYPE_CHECKING:
     from pytest_prodml.certificate.signers import Signer
@@ -63,7 +63,8 @@ def prepare(config: pytest.Config) -> Plan:
     waivers, envelopes, notes = _open_waivers(settings, trusted)
     if len(trusted) < len(approvers):
         notes.append("a waiver key is the certificate's own key; nobody approves their own exception")
-    usable = usable_waivers(policy, waivers, frozenset({subject.digest["sha256"]}), datetime.now(UTC))
+    digests, names = frozenset({subject.digest["sha256"]}), frozenset({subject.name})
+    usable = usable_waivers(policy, waivers, digests, datetime.now(UTC), names=names)
     notes += [
         f"the waiver {waiver.id} for {waiver.gate_id} does not count: it has expired or not begun, is about "
         "another model, or the policy does not allow it"
@@ -80,6 +81,46 @@ def prepare(config: pytest.Config) -> Plan:
             data for waiver, data in zip(waivers, envelopes, strict=True) if waiver in usable.values()
         ),
         notes=tuple(notes),
+    )
+
+
+def look_of(plan: Plan, *, run_id: str) -> Look | None:
+    """Count this run as a look at the test set, where looks are planned.
+
+    Raises
+    ------
+    pytest.UsageError
+        If all planned looks are spent, the ledger can not be written, or no test file is configured.
+    """
+    settings = plan.settings
+    if settings.looks is None:
+        return None
+    from pytest_prodml.plugin.looks import take_look
+
+    try:
+        if settings.data.test is None:
+            raise ConfigurationError(
+                "looks are planned, and no test file is named whose looks could be counted",
+                where=settings.source,
+                hint='set test = "data/test.parquet" under [tool.prodml.data]',
+            )
+        taken = take_look(
+            settings.looks,
+            settings.at(settings.looks.ledger),
+            test=(test := subject_of(settings.at(settings.data.test))),
+            model=plan.subject,
+            confidence_level=planned_level(settings, plan.policy),
+            run_id=run_id,
+            started_at=datetime.now(UTC).replace(microsecond=0),
+        )
+    except ProdmlError as error:
+        raise pytest.UsageError(str(error)) from None
+    return Look(
+        number=taken.number,
+        planned=taken.planned,
+        spending=taken.spending,
+        confidence_level=taken.confidence_level,
+        test_digest=test.digest["sha256"],
     )
 
 
@@ -114,7 +155,7 @@ def _load_subject(settings: Settings) -> Subject:
 
 
 def _load_signer(settings: Settings) -> Signer | None:
-    from pytest_prodml.certificate.signers.local import load_signing_key
+    from pytest_prodml.certificate.signers.uri import open_signer
 
     if not settings.sign:
         return None
@@ -125,7 +166,7 @@ def _load_signer(settings: Settings) -> Signer | None:
             hint='make one with `prodml keygen` and set key = "..." or give --prodml-key PATH; '
             "--prodml-no-sign makes an unsigned record that `prodml verify` never accepts",
         )
-    return load_signing_key(settings.at(settings.key))
+    return open_signer(settings.key, root=settings.root)
 
 
 def _load_approvers(settings: Settings) -> list[PublicKey]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pytest_prodml.policy.judge import Judgement, judge
+from pytest_prodml.policy.criterion import Judgement
+from pytest_prodml.policy.judge import judge, rule_of
 from pytest_prodml.policy.load import dimension_of, matches, policy_digest
 from pytest_prodml.records import (
     Decision,
@@ -16,6 +17,7 @@ from pytest_prodml.records import (
     OrdinaryTests,
     Outcome,
     Policy,
+    Provenance,
     Readiness,
     RunState,
     RunSummary,
@@ -68,10 +70,20 @@ def decide(
     by_gate: defaultdict[str, list[GateRun]] = defaultdict(list)
     for gate_run in runs:
         by_gate[gate_run.gate_id].append(gate_run)
-    verdicts = [_verdict(policy, gate, by_gate[gate.id], digests) for gate in gates]
+    level = policy.confidence_level
+    if run.look is not None:
+        # What looks at the test set have spent is spent, whatever level a check was called with.
+        level = max(level, run.look.confidence_level)
+    verdicts = [_verdict(policy, gate, by_gate[gate.id], digests, level) for gate in gates]
     verdicts += _never_collected(policy, gates)
-    reasons = [*_structural_reasons(policy, gates, runs, run, subjects), *_run_reasons(policy, run)]
-    verdicts, waiver_reasons = _apply_waivers(policy, verdicts, by_gate, waivers, digests, now)
+    reasons = [
+        *_structural_reasons(policy, gates, runs, run, subjects),
+        *_run_reasons(policy, run),
+        *_provenance_reasons(policy, run.provenance),
+    ]
+    names = frozenset(subject.name for subject in subjects)
+    usable = usable_waivers(policy, waivers, digests, now, names=names)
+    verdicts, waiver_reasons = _apply_waivers(policy, verdicts, by_gate, usable)
     reasons += waiver_reasons
     blocking = sorted(
         v.gate_id for v in verdicts if v.required and v.outcome is not Outcome.PASS and v.waiver_id is None
@@ -100,15 +112,18 @@ def is_required(policy: Policy, gate: Gate) -> bool:
     return gate.severity is Severity.REQUIRED or any(matches(pattern, gate.id) for pattern in patterns)
 
 
-def _verdict(policy: Policy, gate: Gate, runs: Sequence[GateRun], digests: frozenset[str]) -> Verdict:
+def _verdict(
+    policy: Policy, gate: Gate, runs: Sequence[GateRun], digests: frozenset[str], confidence_level: float
+) -> Verdict:
     judged = [
         judge(
             gate,
             run,
-            confidence_level=policy.confidence_level,
+            confidence_level=confidence_level,
             limits=policy.limits,
             subject_digests=digests,
             allow_unbound_models=policy.allow_unbound_models,
+            rule=rule_of(policy, gate.id),
         )
         for run in runs or [GateRun(gate_id=gate.id, location=gate.location, state=RunState.NOT_RUN)]
     ]
@@ -189,32 +204,69 @@ def _run_reasons(policy: Policy, run: RunSummary) -> Iterable[str]:
                 yield f"{count} {noun} {state.value.replace('_', ' ')}"
 
 
+def _provenance_reasons(policy: Policy, provenance: Provenance | None) -> Iterable[str]:
+    """Yield why the code of the run is not what the policy asks for; what is unknown does not satisfy it."""
+    if policy.allow_dirty is False:
+        if provenance is None or provenance.revision is None or provenance.is_dirty is None:
+            why = provenance.problem if provenance is not None else None
+            why = why or "not recorded"
+            yield f"the revision of the tested code is unknown ({why}), and the policy asks for it"
+        elif provenance.is_dirty:
+            revision = provenance.revision[:12]
+            yield f"files differ from the revision {revision}, and the policy allows none that do"
+    if policy.required_automation is not None:
+        found = provenance.automation if provenance is not None else None
+        name = f"{found.provider}:{found.project or ''}" if found is not None else None
+        if name is None or not any(matches(pattern, name) for pattern in policy.required_automation):
+            asked = " or ".join(policy.required_automation)
+            ran = f"in {name!r}" if name is not None else "outside of any automation"
+            yield f"the tests ran {ran}, and the policy asks for {asked}"
+
+
 def usable_waivers(
-    policy: Policy, waivers: Iterable[Waiver], digests: frozenset[str], now: datetime
+    policy: Policy,
+    waivers: Iterable[Waiver],
+    digests: frozenset[str],
+    now: datetime,
+    *,
+    names: frozenset[str] = frozenset(),
 ) -> dict[str, Waiver]:
     """Return by gate id the waivers that are in force, about a certified artefact and allowed by the policy.
 
-    Of several for one gate the one that lasts longest is taken.
+    Of several for one gate one for the artefact itself goes before one by name, and then the one that lasts
+    longest. `digests` and `names` are those of the certified artefacts.
     """
+    ordered = sorted(waivers, key=lambda waiver: (waiver.subject_name is None, waiver.expires_at, waiver.id))
     return {
         waiver.gate_id: waiver
-        for waiver in sorted(waivers, key=lambda waiver: (waiver.expires_at, waiver.id))
+        for waiver in ordered
         if waiver.issued_at <= now < waiver.expires_at
-        and waiver.expires_at - waiver.issued_at <= timedelta(days=policy.max_waiver_days)
-        and waiver.subject_digest in digests
+        and waiver.expires_at - waiver.issued_at <= timedelta(days=longest_waiver(policy, waiver))
+        and covers(waiver, digests, names)
         and any(matches(pattern, waiver.gate_id) for pattern in policy.waivable_gates)
     }
+
+
+def longest_waiver(policy: Policy, waiver: Waiver) -> int:
+    """Return how many days a waiver of this form may last; 0 for one by name where none is allowed."""
+    if waiver.subject_name is None:
+        return policy.max_waiver_days
+    return policy.name_waivers.max_days if policy.name_waivers is not None else 0
+
+
+def covers(waiver: Waiver, digests: frozenset[str], names: frozenset[str]) -> bool:
+    """Tell whether a waiver is about one of the certified artefacts."""
+    if waiver.subject_name is None:
+        return waiver.subject_digest in digests
+    return any(matches(waiver.subject_name, name) for name in names)
 
 
 def _apply_waivers(
     policy: Policy,
     verdicts: Sequence[Verdict],
     by_gate: dict[str, list[GateRun]],
-    waivers: Sequence[Waiver],
-    digests: frozenset[str],
-    now: datetime,
+    usable: Mapping[str, Waiver],
 ) -> tuple[list[Verdict], list[str]]:
-    usable = usable_waivers(policy, waivers, digests, now)
     waived = []
     for verdict in verdicts:
         waiver = usable.get(verdict.gate_id)
@@ -231,6 +283,11 @@ def _apply_waivers(
     used = sum(waiver_id is not None for waiver_id in waived)
     if used > policy.max_waivers:
         return list(verdicts), [f"{used} waivers are needed and the policy allows {policy.max_waivers}"]
+    by_name = {waiver.id for waiver in usable.values() if waiver.subject_name is not None}
+    named = sum(waiver_id in by_name for waiver_id in waived)
+    allowed = policy.name_waivers.max if policy.name_waivers is not None else 0
+    if named > allowed:
+        return list(verdicts), [f"{named} waivers by name are needed and the policy allows {allowed}"]
     return [
         verdict if waiver_id is None else replace(verdict, waiver_id=waiver_id)
         for verdict, waiver_id in zip(verdicts, waived, strict=True)

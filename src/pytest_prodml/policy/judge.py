@@ -6,26 +6,27 @@ the run, and the verifier's replay.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from pytest_prodml.policy.criterion import Judgement, combine, judge_criterion, measurements_of
 from pytest_prodml.policy.load import matches
 from pytest_prodml.records import (
     Basis,
     Burden,
-    Comparison,
     Criterion,
     Dimension,
     Evidence,
     Gate,
     GateRun,
     Limit,
-    Measurement,
     Outcome,
+    Policy,
     RunState,
 )
 
+#: Gates in which a silent alarm suffices, where a policy does not say: nobody can prove that nothing drifts.
+DEFAULT_ALARM_GATES = ("data.*",)
 #: Dimensions whose evidence is about a model, and must say by digest about which.
 MODEL_DIMENSIONS = frozenset(
     {Dimension.PERFORMANCE, Dimension.FAIRNESS, Dimension.BEHAVIOR, Dimension.LATENCY}
@@ -40,16 +41,6 @@ _STATE_MESSAGES = {
     RunState.DESELECTED: "the test was collected but deselected (-k, -m, --deselect)",
     RunState.NOT_RUN: "the test was collected but did not run",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """What `judge` and `judge_criterion` return; `reason` is a stable code, `message` a sentence."""
-
-    outcome: Outcome
-    reason: str
-    message: str
-    adjusted_p_value: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +60,7 @@ def judge(
     limits: Sequence[Limit] = (),
     subject_digests: frozenset[str] | None = None,
     allow_unbound_models: bool = False,
+    rule: Rule | None = None,
 ) -> Judgement:
     """Judge one run of one gate.
 
@@ -85,7 +77,10 @@ def judge(
         out the question whether the evidence is about them.
     allow_unbound_models : bool
         Accept evidence about a model that is not bound to a file by its digest.
+    rule : Rule, optional
+        Who has to prove it; default `rule_of` no policy.
     """
+    rule = rule_of(None, gate.id) if rule is None else rule
     match run.state:
         case RunState.PASSED | RunState.FAILED:
             judged = _judge_evidence(
@@ -94,6 +89,7 @@ def judge(
                 confidence_level,
                 limits,
                 subject_digests,
+                rule,
                 allow_unbound_models=allow_unbound_models,
             )
         case RunState.XFAILED:
@@ -121,6 +117,7 @@ def _judge_evidence(
     confidence_level: float,
     limits: Sequence[Limit],
     subject_digests: frozenset[str] | None,
+    rule: Rule,
     *,
     allow_unbound_models: bool,
 ) -> Judgement:
@@ -153,10 +150,12 @@ def _judge_evidence(
             message=f"the evidence is of the gate {evidence.gate_id}",
         )
     unbound = _unbound(gate, evidence, subject_digests, allow_unbound_models=allow_unbound_models)
-    judged = _combine(
+    judged = combine(
         [
             item.judgement
-            for item in judge_criteria(gate.id, evidence, confidence_level=confidence_level, limits=limits)
+            for item in judge_criteria(
+                gate.id, evidence, confidence_level=confidence_level, limits=limits, rule=rule
+            )
         ]
     )
     return unbound if unbound is not None and judged.outcome is not Outcome.FAIL else judged
@@ -184,13 +183,40 @@ def _unbound(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Who has to prove it in a gate: see `Policy.burden` and `Policy.alarm_gates`."""
+
+    guard: bool = False
+    alarms_suffice: bool = False
+
+
+def rule_of(policy: Policy | None, gate_id: str) -> Rule:
+    """Return who has to prove it in a gate; without a policy nothing is certified, and an alarm suffices."""
+    if policy is None:
+        return Rule(alarms_suffice=True)
+    patterns = DEFAULT_ALARM_GATES if policy.alarm_gates is None else policy.alarm_gates
+    return Rule(
+        guard=policy.burden is Burden.VIOLATION,
+        alarms_suffice=any(matches(pattern, gate_id) for pattern in patterns),
+    )
+
+
 def judge_criteria(
-    gate_id: str, evidence: Evidence, *, confidence_level: float, limits: Sequence[Limit] = ()
+    gate_id: str,
+    evidence: Evidence,
+    *,
+    confidence_level: float,
+    limits: Sequence[Limit] = (),
+    rule: Rule | None = None,
 ) -> list[JudgedCriterion]:
     """Judge every criterion that holds for a gate: the test's own, then the policy's limits on it.
 
     `judge` combines these; a report shows them one by one, so the two can not disagree.
     """
+    rule = rule_of(None, gate_id) if rule is None else rule
+    if rule.guard:
+        evidence = replace(evidence, criteria=tuple(map(_as_alarm, evidence.criteria)))
     alarms = [criterion for criterion in evidence.criteria if criterion.burden is Burden.VIOLATION]
     adjusted = _adjust(alarms, evidence)
     own = [
@@ -201,19 +227,28 @@ def judge_criteria(
                 evidence,
                 confidence_level=confidence_level,
                 adjusted_p_value=adjusted.get(id(criterion)),
+                alarms_suffice=rule.guard or rule.alarms_suffice,
             ),
         )
         for criterion in evidence.criteria
     ]
     fitting = [limit for limit in limits if matches(limit.gate, gate_id)]
-    return own + [item for limit in fitting for item in _judge_limit(limit, evidence, confidence_level)]
+    return own + [
+        item
+        for limit in fitting
+        for item in _judge_limit(limit, evidence, confidence_level, guard=rule.guard)
+    ]
+
+
+def _as_alarm(criterion: Criterion) -> Criterion:
+    return replace(criterion, burden=Burden.VIOLATION)
 
 
 def _adjust(alarms: Sequence[Criterion], evidence: Evidence) -> dict[int, float]:
     """Holm's step-down over the alarms of one gate (Holm 1979); an alarm without a p-value is left out."""
     p_values = []
     for criterion in alarms:
-        found = [m.p_value for m in _measurements(criterion, evidence) if m.p_value is not None]
+        found = [m.p_value for m in measurements_of(criterion, evidence) if m.p_value is not None]
         if found:
             p_values.append((min(found), id(criterion)))
     adjusted: dict[int, float] = {}
@@ -224,7 +259,9 @@ def _adjust(alarms: Sequence[Criterion], evidence: Evidence) -> dict[int, float]
     return adjusted
 
 
-def _judge_limit(limit: Limit, evidence: Evidence, confidence_level: float) -> list[JudgedCriterion]:
+def _judge_limit(
+    limit: Limit, evidence: Evidence, confidence_level: float, *, guard: bool
+) -> list[JudgedCriterion]:
     groups = (
         [limit.group]
         if limit.group is not None
@@ -234,152 +271,26 @@ def _judge_limit(limit: Limit, evidence: Evidence, confidence_level: float) -> l
         )
     )
     criteria = [
-        Criterion(metric=limit.metric, comparison=limit.comparison, limit=limit.limit, group=group)
+        Criterion(
+            metric=limit.metric,
+            comparison=limit.comparison,
+            limit=limit.limit,
+            group=group,
+            burden=Burden.VIOLATION if guard else Burden.COMPLIANCE,
+        )
         for group in groups or [None]
     ]
     return [
         JudgedCriterion(
             criterion=criterion,
             judgement=judge_criterion(
-                criterion, evidence, confidence_level=confidence_level, source="the policy's limit"
+                criterion,
+                evidence,
+                confidence_level=confidence_level,
+                source="the policy's limit",
+                alarms_suffice=guard,
             ),
             by_policy=True,
         )
         for criterion in criteria
     ]
-
-
-def _measurements(criterion: Criterion, evidence: Evidence) -> list[Measurement]:
-    return [m for m in evidence.measurements if m.metric == criterion.metric and m.group == criterion.group]
-
-
-_SEVERITY = {Outcome.FAIL: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
-
-
-def _combine(judgements: Sequence[Judgement]) -> Judgement:
-    worst = min(judgements, key=lambda judged: _SEVERITY[judged.outcome])
-    told = [judged.message for judged in judgements if judged.outcome is worst.outcome]
-    if worst.outcome is not Outcome.PASS:
-        others = [j for j in judgements if j.outcome not in (worst.outcome, Outcome.PASS)]
-        told += [judged.message for judged in others]
-    more = f"; and {len(told) - 4} more" if len(told) > 4 else ""
-    return Judgement(
-        outcome=worst.outcome,
-        reason=worst.reason,
-        message="; ".join(told[:4]) + more,
-        adjusted_p_value=worst.adjusted_p_value,
-    )
-
-
-def judge_criterion(
-    criterion: Criterion,
-    evidence: Evidence,
-    *,
-    confidence_level: float,
-    adjusted_p_value: float | None = None,
-    source: str = "",
-) -> Judgement:
-    """Judge one criterion against the measurement of its metric and group.
-
-    Under `compliance` the bound on the safe side must satisfy the limit (pass), the bound on the other side
-    must violate it (fail), else it is inconclusive. Under `violation` only a proven violation fails.
-
-    Parameters
-    ----------
-    criterion, evidence : Criterion, Evidence
-        The limit, and the measurements among which its own is looked up. Several measurements of one
-        metric and group must all satisfy it.
-    confidence_level : float
-        The least one-sided level at which a bound counts as proof.
-    adjusted_p_value : float, optional
-        For alarms that belong to a family: the p-value after the family's correction decides.
-    source : str
-        Where the limit comes from, for the message; empty for the test itself.
-    """
-    name = f"{criterion.metric} [{criterion.group}]" if criterion.group is not None else criterion.metric
-    found = _measurements(criterion, evidence)
-    if not found:
-        what = f" ({source})" if source else ""
-        return _inconclusive("no-measurement", f"{name} was not measured{what}")
-    return _combine(
-        [_judge_measurement(criterion, m, name, confidence_level, adjusted_p_value, source) for m in found]
-    )
-
-
-def _judge_measurement(
-    criterion: Criterion,
-    measured: Measurement,
-    name: str,
-    confidence_level: float,
-    adjusted_p_value: float | None,
-    source: str,
-) -> Judgement:
-    invalid = _invalid(measured, confidence_level)
-    if invalid is not None:
-        reason, message = invalid
-        return _inconclusive(reason, f"{name}: {message}")
-    at_least = criterion.comparison is Comparison.AT_LEAST
-    edge = criterion.limit - criterion.margin if at_least else criterion.limit + criterion.margin
-    safe, risky = (measured.lower, measured.upper) if at_least else (measured.upper, measured.lower)
-    # Positive comparisons only: a comparison with NaN is False, and False must never mean "passed".
-    proven = safe is not None and (safe >= edge if at_least else safe <= edge)
-    refuted = risky is not None and (risky < edge if at_least else risky > edge)
-    if criterion.burden is Burden.VIOLATION:
-        if adjusted_p_value is not None:
-            refuted = adjusted_p_value <= 1 - confidence_level
-        proven = not refuted
-    message = _message(criterion, measured, name, edge, source)
-    if refuted:
-        return Judgement(
-            outcome=Outcome.FAIL, reason="refuted", message=message, adjusted_p_value=adjusted_p_value
-        )
-    if proven:
-        reason = "proven" if criterion.burden is Burden.COMPLIANCE else "no-violation-proven"
-        return Judgement(
-            outcome=Outcome.PASS, reason=reason, message=message, adjusted_p_value=adjusted_p_value
-        )
-    need = (
-        f"; about {measured.n_required:,} would decide if the true value is the observed one"
-        if measured.n_required is not None
-        else ""
-    )
-    note = f" ({measured.note})" if measured.note else ""
-    return _inconclusive("not-proven", f"{message}: not proven with {measured.n_samples:,} rows{need}{note}")
-
-
-def _invalid(measured: Measurement, confidence_level: float) -> tuple[str, str] | None:
-    if measured.value is None or measured.n_samples < 1:
-        return "not-estimable", f"not estimable ({measured.note or 'no value'})"
-    if not all(map(math.isfinite, _numbers(measured))):
-        return "invalid-measurement", "holds a number that is not finite"
-    tolerance = 1e-9 * max(1.0, abs(measured.value))
-    too_high = measured.lower is not None and measured.lower > measured.value + tolerance
-    too_low = measured.upper is not None and measured.upper < measured.value - tolerance
-    if too_high or too_low:
-        return "invalid-measurement", "the bounds do not contain the measured value"
-    if not confidence_level <= measured.confidence_level <= 1:
-        return (
-            "confidence-level",
-            f"bounds at {measured.confidence_level:.4g}, the policy asks for {confidence_level:.4g}",
-        )
-    return None
-
-
-def _numbers(measured: Measurement) -> Iterable[float]:
-    numbers = (measured.value, measured.lower, measured.upper, measured.confidence_level)
-    return (number for number in numbers if number is not None)
-
-
-def _inconclusive(reason: str, message: str) -> Judgement:
-    return Judgement(outcome=Outcome.INCONCLUSIVE, reason=reason, message=message)
-
-
-def _message(criterion: Criterion, measured: Measurement, name: str, edge: float, source: str) -> str:
-    unit = "" if measured.unit in {"1", ""} else f" {measured.unit}"
-    low = "-inf" if measured.lower is None else f"{measured.lower:.4g}"
-    high = "inf" if measured.upper is None else f"{measured.upper:.4g}"
-    word = "at least" if criterion.comparison is Comparison.AT_LEAST else "at most"
-    margin = f" (limit {criterion.limit:.4g}, margin {criterion.margin:.4g})" if criterion.margin else ""
-    origin = f" by {source}" if source else ""
-    told = f"{name} = {measured.value:.4g}{unit} [{low}, {high}]"
-    return f"{told}, must be {word} {edge:.4g}{unit}{margin}{origin}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_prodml.codec import decode, digest_of, parse_toml, snake_case
 from pytest_prodml.errors import ConfigurationError, MalformedError
-from pytest_prodml.records import Comparison, Dimension, Limit, OrdinaryTests, Policy
+from pytest_prodml.records import Burden, Comparison, Dimension, Limit, NameWaivers, OrdinaryTests, Policy
 
 _VALIDITY = re.compile(r"([1-9][0-9]{0,3})d")
 _MAX_POLICY_BYTES = 2**20
@@ -36,6 +36,13 @@ class _Waivers:
     gates: tuple[str, ...] = ()
     max: int = 0
     max_days: int = 90
+    by_name: NameWaivers | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Provenance:
+    allow_dirty: bool | None = None
+    automation: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +54,12 @@ class _PolicyFile:
     min_signatures: int = 1
     ordinary_tests: OrdinaryTests = OrdinaryTests.MUST_PASS
     allow_unbound_models: bool = False
+    burden: Burden | None = None
+    alarm_gates: tuple[str, ...] | None = None
     require: _Require = field(default_factory=_Require)
     limit: tuple[_LimitEntry, ...] = ()
     waivers: _Waivers = field(default_factory=_Waivers)
+    provenance: _Provenance = field(default_factory=_Provenance)
 
 
 def load_policy(path: Path) -> Policy:
@@ -102,9 +112,14 @@ def parse_policy(data: bytes, *, where: str) -> Policy:
         waivable_gates=parsed.waivers.gates,
         max_waivers=parsed.waivers.max,
         max_waiver_days=parsed.waivers.max_days,
+        name_waivers=parsed.waivers.by_name,
         ordinary_tests=parsed.ordinary_tests,
         allow_unbound_models=parsed.allow_unbound_models,
         required_targets=parsed.require.targets,
+        burden=parsed.burden,
+        alarm_gates=parsed.alarm_gates,
+        allow_dirty=parsed.provenance.allow_dirty,
+        required_automation=parsed.provenance.automation,
     )
 
 
@@ -122,7 +137,14 @@ def _problems(parsed: _PolicyFile) -> list[str]:
         problems.append(f"expected at least 1, got {parsed.min_signatures} @ $.min_signatures")
     if parsed.waivers.max < 0 or not 1 <= parsed.waivers.max_days <= 9999:
         problems.append("max must not be negative and max_days lies between 1 and 9999 @ $.waivers")
+    by_name = parsed.waivers.by_name
+    if by_name is not None and not (
+        1 <= by_name.max <= parsed.waivers.max and 1 <= by_name.max_days <= parsed.waivers.max_days
+    ):
+        problems.append("max and max_days lie between 1 and those of [waivers] @ $.waivers.by_name")
     problems += _pattern_problems(parsed)
+    if parsed.provenance.automation is not None and not parsed.provenance.automation:
+        problems.append("an empty list could be met by nothing @ $.provenance.automation")
     for index, entry in enumerate(parsed.limit):
         given = [limit for limit in (entry.at_least, entry.at_most) if limit is not None]
         if len(given) != 1:
@@ -136,6 +158,7 @@ def _pattern_problems(parsed: _PolicyFile) -> list[str]:
     patterns = [(name, f"$.require.gates[{i}]") for i, name in enumerate(parsed.require.gates)]
     patterns += [(entry.gate, f"$.limit[{i}].gate") for i, entry in enumerate(parsed.limit)]
     patterns += [(name, f"$.waivers.gates[{i}]") for i, name in enumerate(parsed.waivers.gates)]
+    patterns += [(name, f"$.alarm_gates[{i}]") for i, name in enumerate(parsed.alarm_gates or ())]
     known = ", ".join(Dimension)
     return [
         f"{name!r} does not begin with a dimension and a dot ({known}) @ {path}"

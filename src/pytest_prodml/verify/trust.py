@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_prodml.certificate.dsse import Envelope, parse_envelope, valid_signers
 from pytest_prodml.certificate.signers.local import PublicKey, load_public_key
 from pytest_prodml.certificate.waiver import read_waiver
 from pytest_prodml.codec import format_time
+from pytest_prodml.policy.decide import covers, longest_waiver
 from pytest_prodml.policy.load import matches
 from pytest_prodml.records import Certificate, Policy, Waiver
 from pytest_prodml.verify.report import Reason
+
+if TYPE_CHECKING:
+    from pytest_prodml.verify.revocation import RevocationList
+    from pytest_prodml.verify.trustroot import TrustedKey, TrustRoot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +66,70 @@ def check_signatures(
     return signers, None
 
 
+def check_roles(
+    envelope: Envelope, trust: TrustRoot, revocations: RevocationList | None, minimum: int, now: datetime
+) -> tuple[tuple[PublicKey, ...], dict[str, tuple[str, ...]], tuple[Reason, ...]]:
+    """Return the keys that signed and count, their names by role, and why a role is not met.
+
+    A key counts if `now` lies in its window and it was not revoked; when it signed does not matter, because
+    nobody but its owner says when that was.
+    """
+    signed = valid_signers(envelope, trust.certificate_keys)
+    if not signed:
+        _, refused = check_signatures(envelope, [key.key for key in trust.certificate_keys], minimum)
+        return (), {}, (refused,) if refused is not None else ()
+    revoked = revocations.keyids if revocations is not None else frozenset[str]()
+    counting = tuple(key for key in signed if key.is_valid(now) and key.keyid not in revoked)
+    reasons = [
+        _role_reason(role, threshold, signed, counting, revoked)
+        for role, threshold in trust.document.roles.items()
+        if sum(key.role == role for key in counting) < threshold
+    ]
+    if not reasons and len(counting) < minimum:
+        message = f"{len(counting)} trusted keys signed and the policy asks for {minimum}"
+        reasons.append(Reason(code="threshold", message=message))
+    roles: dict[str, tuple[str, ...]] = {}
+    for key in counting:
+        roles[key.role] = (*roles.get(key.role, ()), key.name)
+    return tuple(key.key for key in counting), roles, tuple(reasons)
+
+
+def _role_reason(
+    role: str,
+    threshold: int,
+    signed: Sequence[TrustedKey],
+    counting: Sequence[TrustedKey],
+    revoked: frozenset[str],
+) -> Reason:
+    mine = [key for key in signed if key.role == role]
+    have = sum(key.role == role for key in counting)
+    lost = [key for key in mine if key not in counting]
+    withdrawn = [key.name for key in lost if key.keyid in revoked]
+    closed = [key.name for key in lost if key.keyid not in revoked]
+    told = f"{have} of the keys of the role {role} signed and {threshold} must have"
+    if withdrawn and len(mine) >= threshold:
+        return Reason(code="revoked", message=f"{told}; revoked: {', '.join(withdrawn)}", path=role)
+    if closed and len(mine) >= threshold:
+        message = f"{told}; outside of its window now: {', '.join(closed)}"
+        return Reason(code="key-validity", message=message, path=role)
+    return Reason(code="role", message=f"{told} (one key counts once, however often it signed)", path=role)
+
+
+def counting_keys(
+    keys: Iterable[TrustedKey], revocations: RevocationList | None, now: datetime
+) -> tuple[PublicKey, ...]:
+    """Return the public keys that are in their window and not revoked."""
+    revoked = revocations.keyids if revocations is not None else frozenset[str]()
+    return tuple(key.key for key in keys if key.is_valid(now) and key.keyid not in revoked)
+
+
 def judge_waivers(
     certificate: Certificate,
     approvers: Sequence[PublicKey],
     signers: Sequence[PublicKey],
     policy: Policy,
     now: datetime,
+    revocations: RevocationList | None = None,
 ) -> list[JudgedWaiver]:
     """Say of each embedded waiver whether it counts here: who approved it, when, and for what.
 
@@ -74,10 +138,23 @@ def judge_waivers(
     MalformedError
         If one is not a waiver at all.
     """
-    return [
+    judged = [
         _judge(text.encode(), f"waivers[{index}]", certificate, approvers, signers, policy, now)
         for index, text in enumerate(certificate.waivers)
     ]
+    return [replace(item, problem=_revocation_of(item, revocations) or item.problem) for item in judged]
+
+
+def _revocation_of(item: JudgedWaiver, revocations: RevocationList | None) -> Reason | None:
+    if revocations is None:
+        return None
+    from pytest_prodml.verify.revocation import RevocationKind
+
+    entry = revocations.find(RevocationKind.WAIVER, item.waiver.id)
+    if entry is None:
+        return None
+    message = f"the waiver for {item.waiver.gate_id} was revoked: {entry.reason}"
+    return Reason(code="waiver-revoked", message=message, path=item.waiver.id)
 
 
 def _judge(
@@ -120,12 +197,18 @@ def _content_problem(
     if now < waiver.issued_at:
         message = f"{told} begins at {format_time(waiver.issued_at)}"
         return Reason(code="waiver-expired", message=message, path=waiver.id)
+    digests = frozenset(subject.digest["sha256"] for subject in certificate.subjects)
+    names = frozenset(subject.name for subject in certificate.subjects)
+    days = longest_waiver(policy, waiver)
     if not any(matches(pattern, waiver.gate_id) for pattern in policy.waivable_gates):
         message = f"the policy lets nobody waive {waiver.gate_id}"
-    elif waiver.expires_at - waiver.issued_at > timedelta(days=policy.max_waiver_days):
-        message = f"{told} lasts longer than the {policy.max_waiver_days} days that the policy allows"
-    elif waiver.subject_digest not in {subject.digest["sha256"] for subject in certificate.subjects}:
-        message = f"{told} was given for another model (sha256 {waiver.subject_digest})"
+    elif days == 0:
+        message = f"{told} is given by name, and the policy takes none of that form"
+    elif waiver.expires_at - waiver.issued_at > timedelta(days=days):
+        message = f"{told} lasts longer than the {days} days that the policy allows"
+    elif not covers(waiver, digests, names):
+        about = waiver.subject_name or f"sha256 {waiver.subject_digest}"
+        message = f"{told} was given for another model ({about})"
     else:
         return None
     return Reason(code="waiver-not-allowed", message=message, path=waiver.id)

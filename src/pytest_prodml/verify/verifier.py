@@ -1,8 +1,9 @@
 """The numbered procedure: whether a certificate allows this model, under this policy, now.
 
-1. read the envelope; 2. count trusted signatures; 3. read the signed statement; 4. compare the models;
-5. look at the clock; 6. repeat the certificate's own decision from its evidence; 7. judge the waivers and
-decide again under the policy of this gate.
+1. read the envelope; 2. count trusted signatures, in every role of the trust root; 3. read the signed
+statement; 4. look whether it was revoked, and compare the models; 5. look at the clock and at what was
+accepted before; 6. repeat the certificate's own decision from its evidence; 7. judge the waivers and decide
+again under the policy of this gate.
 
 Nothing after step 2 is looked at before enough trusted keys vouch for the bytes. From step 4 on all steps
 run and all reasons are reported; the first step that refused gives the exit code.
@@ -13,19 +14,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from pytest_prodml.certificate.build import PRODUCER
 from pytest_prodml.certificate.dsse import INTOTO_PAYLOAD_TYPE, Envelope, parse_envelope
+from pytest_prodml.certificate.forms import page_problem, read_form
 from pytest_prodml.certificate.signers.local import PublicKey
 from pytest_prodml.certificate.statement import PredicateTypeError, read_certificate
+from pytest_prodml.certificate.waiver import read_waiver
 from pytest_prodml.codec import format_time, sha256_hex
 from pytest_prodml.errors import MalformedError, ProdmlError
 from pytest_prodml.policy.decide import decide
 from pytest_prodml.policy.load import policy_digest
-from pytest_prodml.records import Certificate, Decision, Outcome, Policy, Readiness, Waiver
+from pytest_prodml.records import Burden, Certificate, Decision, Outcome, Policy, Readiness, Waiver
 from pytest_prodml.verify.report import AppliedWaiver, Reason, VerificationReport
 from pytest_prodml.verify.subjects import Artifact, match_subjects
-from pytest_prodml.verify.trust import JudgedWaiver, check_signatures, judge_waivers
+from pytest_prodml.verify.trust import (
+    JudgedWaiver,
+    check_roles,
+    check_signatures,
+    counting_keys,
+    judge_waivers,
+)
+
+if TYPE_CHECKING:
+    from pytest_prodml.verify.revocation import RevocationList
+    from pytest_prodml.verify.state import State
+    from pytest_prodml.verify.trustroot import TrustRoot
 
 #: How far the clocks of issuer and verifier may be apart.
 CLOCK_SKEW = timedelta(seconds=300)
@@ -36,55 +51,94 @@ _READY = (Readiness.READY, Readiness.READY_WITH_WAIVERS)
 def verify(
     envelope: bytes,
     *,
-    keys: Sequence[PublicKey],
     models: Sequence[Artifact],
     policy: Policy,
     now: datetime,
+    keys: Sequence[PublicKey] = (),
     waiver_keys: Sequence[PublicKey] = (),
+    trust: TrustRoot | None = None,
+    revocations: RevocationList | None = None,
+    state: State | None = None,
 ) -> VerificationReport:
     """Verify a certificate. Any bytes give a report, never an exception.
 
     Parameters
     ----------
     envelope : bytes
-        The certificate file.
-    keys : sequence of PublicKey
-        Whose signatures count.
+        The certificate file, its page, or a Sigstore bundle of it.
     models : sequence of Artifact
         What is about to be used, hashed by `present` or `present_bytes`.
     policy : Policy
         What this gate requires, whatever policy the certificate was issued under.
     now : datetime
         The time to judge at (aware).
+    keys : sequence of PublicKey
+        Whose signatures count. Not looked at where `trust` is given.
     waiver_keys : sequence of PublicKey
-        Who may approve waivers.
+        Who may approve waivers. Not looked at where `trust` is given.
+    trust : TrustRoot, optional
+        Keys with roles, windows and conditions, in place of `keys` and `waiver_keys`.
+    revocations : RevocationList, optional
+        What counts no more; its signature has been checked (`open_revocations`).
+    state : State, optional
+        What was accepted here before; what follows from this report is `gate.verify_files`'s to record.
     """
     report = VerificationReport(
         checked_at=now,
         reasons=(),
         policy=f"{policy.name} {policy.version}",
         policy_digest=policy_digest(policy),
+        trust_version=trust.document.version if trust is not None else None,
+        revocations_version=revocations.version if revocations is not None else None,
     )
+    if trust is not None:
+        from pytest_prodml.verify.standing import conditions
+
+        if unmet := conditions(trust, revocations, state, now):
+            return replace(report, reasons=unmet)
+        waiver_keys = counting_keys(trust.approvers, revocations, now)
+    elif revocations is not None:
+        keys = [key for key in keys if key.keyid not in revocations.keyids]
+        waiver_keys = [key for key in waiver_keys if key.keyid not in revocations.keyids]
     try:
-        parsed = parse_envelope(envelope, where="certificate")
+        form = read_form(envelope, where="certificate")
     except MalformedError as error:
         return replace(report, reasons=(Reason(code="malformed", message=str(error)),))
+    parsed = form.envelope
     report = replace(report, payload_sha256=sha256_hex(parsed.payload))
-    signers, refused = check_signatures(parsed, keys, policy.min_signatures)
+    if trust is not None:
+        signers, roles, refused = check_roles(parsed, trust, revocations, policy.min_signatures, now)
+        report = replace(report, roles=roles)
+    else:
+        signers, reason = check_signatures(parsed, keys, policy.min_signatures)
+        refused = () if reason is None else (reason,)
     report = replace(report, signers=tuple(key.keyid for key in signers))
-    if refused is not None:
-        return replace(report, reasons=(refused,))
-    opened = _open(parsed)
+    if refused:
+        return replace(report, reasons=refused)
+    opened = open_certificate(parsed)
     if isinstance(opened, Reason):
         return replace(report, reasons=(opened,))
+    if problem := page_problem(form, opened):
+        return replace(report, reasons=(Reason(code="html-mismatch", message=problem, path="renderings"),))
     try:
-        judged = judge_waivers(opened, waiver_keys, signers, policy, now)
+        judged = judge_waivers(opened, waiver_keys, signers, policy, now, revocations)
     except MalformedError as error:
         return replace(report, reasons=(Reason(code="statement", message=str(error)),))
-    return _judge_content(report, opened, judged, models, policy)
+    first: tuple[Reason, ...] = ()
+    later: tuple[Reason, ...] = ()
+    if revocations is not None:
+        from pytest_prodml.verify.revocation import revoked_reasons
+
+        first = tuple(revoked_reasons(revocations, opened))
+    if trust is not None or state is not None:
+        from pytest_prodml.verify.standing import standing_reasons
+
+        later = tuple(standing_reasons(opened, report.payload_sha256 or "", policy, trust, state))
+    return judge_content(report, opened, judged, models, policy, first=first, later=later)
 
 
-def _open(envelope: Envelope) -> Certificate | Reason:
+def open_certificate(envelope: Envelope) -> Certificate | Reason:
+    """Read the statement of an envelope whose signatures have been checked, or say why it is none of ours."""
     if envelope.payload_type != INTOTO_PAYLOAD_TYPE:
         message = f"the signed content is {envelope.payload_type[:200]!a}, not {INTOTO_PAYLOAD_TYPE!r}"
         return Reason(code="payload-type", message=message, path="payloadType")
@@ -96,21 +150,31 @@ def _open(envelope: Envelope) -> Certificate | Reason:
         return Reason(code="statement", message=str(error))
 
 
-def _judge_content(
+def judge_content(
     report: VerificationReport,
     certificate: Certificate,
     judged: Sequence[JudgedWaiver],
     models: Sequence[Artifact],
     policy: Policy,
+    *,
+    first: Sequence[Reason] = (),
+    later: Sequence[Reason] = (),
 ) -> VerificationReport:
+    """Take steps 4 to 7 for a certificate that has been opened; what signed it is not asked here.
+
+    `first` and `later` are reasons of the caller's own, put before the comparison of models and after the
+    clock.
+    """
     now = report.checked_at
     all_waivers = [item.waiver for item in judged]
     counting = [item.waiver for item in judged if item.problem is None]
     decision = _decide(certificate, policy, counting, now)
     reasons = [
+        *first,
         *match_subjects(certificate.subjects, models),
         *_window_reasons(certificate, policy, now),
-        *_replay_reasons(certificate, all_waivers),
+        *later,
+        *replay_reasons(certificate, all_waivers),
     ]
     waiver_problems = [item.problem for item in judged if item.problem is not None]
     refusals = list(_decision_reasons(certificate, decision, policy, judged))
@@ -125,6 +189,7 @@ def _judge_content(
         certificate_id=certificate.id,
         model_name=certificate.model_name,
         model_version=certificate.model_version,
+        serial=certificate.serial,
         issued_at=certificate.issued_at,
         expires_at=certificate.expires_at,
         decision=decision.outcome,
@@ -151,13 +216,19 @@ def _window_reasons(certificate: Certificate, policy: Policy, now: datetime) -> 
         yield Reason(code="window", message=message, path="expiresAt")
 
 
-def _replay_reasons(certificate: Certificate, waivers: Sequence[Waiver]) -> Iterator[Reason]:
-    """Repeat the decision that the certificate states, from what it embeds.
+def replay_reasons(certificate: Certificate, waivers: Sequence[Waiver] | None = None) -> Iterator[Reason]:
+    """Repeat the decision that the certificate states, from what it embeds, and say where it differs.
+
+    `waivers` are the embedded ones if they have been read already; whether they count is asked separately.
 
     Outcomes and codes must agree always. The sentences too, unless another version of this package wrote
     them: old certificates stay verifiable when a sentence is improved.
     """
     try:
+        if waivers is None:
+            waivers = [
+                read_waiver(parse_envelope(text.encode(), where="waiver")) for text in certificate.waivers
+            ]
         again = _decide(certificate, certificate.policy, waivers, certificate.issued_at)
     except (ProdmlError, ArithmeticError, ValueError) as error:
         message = f"the decision can not be repeated from the evidence: {error}"
@@ -189,6 +260,11 @@ def _decision_reasons(
     certificate: Certificate, decision: Decision, policy: Policy, judged: Sequence[JudgedWaiver]
 ) -> Iterator[Reason]:
     """Yield why the model is not ready here: its own record, a waiver that does not count, or the policy."""
+    if Burden.VIOLATION in {certificate.policy.burden, policy.burden}:
+        # Under such a policy few rows pass everything: it guards pull requests and certifies nothing.
+        whose = "issued under" if certificate.policy.burden is Burden.VIOLATION else "to be judged here by"
+        message = f"{whose} a policy that asks nobody for proof (burden = violation)"
+        yield Reason(code="policy-guard", message=message, path="policy.burden")
     own = certificate.decision
     if own.outcome not in _READY:
         # Never only the recorded reasons: a record without one must not be taken for acceptance.
@@ -261,4 +337,5 @@ def _applied(waiver: Waiver) -> AppliedWaiver:
         reason=waiver.reason,
         expires_at=waiver.expires_at,
         reference=waiver.reference,
+        subject_name=waiver.subject_name,
     )
