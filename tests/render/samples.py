@@ -400,6 +400,7 @@ def certificate(release: int = 1, *, waived: bool = False, policy: Policy = POLI
         issued_at=NOW,
         waivers=[make_waiver_envelope(waiver, _Approver())] if waived else [],
         certificate_id="6f9d6b8e-33f3-4c8b-9d5c-3b7f7f3f1a10",
+        nonce="0123456789abcdef" * 2,
     )
 
 

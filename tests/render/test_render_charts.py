@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_prodml.records import JsonValue
-from pytest_prodml.render.charts import WIDTH, Interval, ecdf, forest, roc
+from pytest_prodml.render.charts import Interval, ecdf, forest
+from pytest_prodml.render.curves import KINDS, drawn
+from pytest_prodml.render.drawing import WIDTH
 from pytest_prodml.render.model import Chart, Mark, Status
 from pytest_prodml.render.numbers import scale_of
 
@@ -156,7 +158,7 @@ def test_axis_labels_of_any_range_do_not_touch(low: float, ratio: float) -> None
 
 
 def test_a_roc_curve_runs_from_corner_to_corner() -> None:
-    chart = roc({"x": [0, 0.5, 1], "y": [0, 0.9, 1]}, area="The area is 0.9.")
+    chart = drawn("roc", {"x": [0, 0.5, 1], "y": [0, 0.9, 1]}, extra="The area is 0.9.")
     assert chart is not None
     [curve] = of_role(chart, "curve")
     points = corners(curve)
@@ -180,7 +182,7 @@ def test_latencies_far_below_the_budget_get_a_logarithmic_axis() -> None:
 
 def test_long_series_are_thinned_and_keep_their_ends() -> None:
     xs = [index / 5000 for index in range(5001)]
-    chart = roc({"x": list(xs), "y": list(xs)}, area="")
+    chart = drawn("roc", {"x": list(xs), "y": list(xs)}, extra="")
     points = corners(of_role(chart, "curve")[0])
     assert len(points) == 200
     assert (points[0][0], points[-1][0]) == (52, 328)
@@ -205,7 +207,7 @@ BROKEN: list[Any] = [
 
 @pytest.mark.parametrize("series", BROKEN)
 def test_series_of_another_form_are_not_drawn(series: JsonValue) -> None:
-    assert roc(series, area="") is None
+    assert drawn("roc", series, extra="") is None
     assert ecdf(series) is None
 
 
@@ -223,7 +225,7 @@ def test_a_budget_of_another_form_is_left_out(budget: JsonValue) -> None:
 def test_every_mark_has_colors_of_its_own_for_pages_without_style() -> None:
     charts = [
         draw(interval(0.79, 0.775, 0.80)),
-        roc({"x": [0, 1], "y": [0, 1]}, area=""),
+        drawn("roc", {"x": [0, 1], "y": [0, 1]}, extra=""),
         ecdf({"x": [0.001, 0.002], "y": [0, 1], "budget": 0.005}),
     ]
     for chart in charts:
@@ -231,3 +233,64 @@ def test_every_mark_has_colors_of_its_own_for_pages_without_style() -> None:
         assert chart.width == WIDTH
         for mark in chart.marks:
             assert {"fill", "stroke"} & {name for name, _ in mark.attributes}
+
+
+SHARES: JsonValue = {
+    "x": [0.1, 0.4, 0.8],
+    "y": [0.2, 0.4, 0.9],
+    "lower": [0.1, 0.3, 0.7],
+    "upper": [0.3, 0.5, 1.0],
+}
+NUMBERS: JsonValue = {"x": [10.0, 20.0, 30.0], "y": [-1.5, 0.5, 4.0]}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_series_is_drawn(kind: str) -> None:
+    chart = drawn(kind, SHARES, extra="A sentence.")
+    assert chart is not None
+    assert "A sentence." in chart.description
+    assert [mark.role for mark in chart.marks].count("band") == 1
+    plain_chart = drawn(kind, {"x": [0.1, 0.4, 0.8], "y": [0.2, 0.4, 0.9]})
+    assert plain_chart is not None
+    assert "band" not in {mark.role for mark in plain_chart.marks}
+    assert "band" not in plain_chart.description.lower()
+
+
+def test_numbers_of_any_size_have_their_own_scale() -> None:
+    for kind in ("residuals", "cost"):
+        assert drawn(kind, NUMBERS) is not None
+    for kind in ("roc", "pr", "reliability"):
+        assert drawn(kind, NUMBERS) is None
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"x": [1, 2], "y": [1, 2], "lower": [1], "upper": [1, 2]},
+        {"x": [1, 2], "y": [1, None]},
+        {"x": [3, 3], "y": [1, 2]},
+        {"x": [1, 2], "y": [5, 5]},
+        {"x": [1], "y": [1]},
+        {"y": [1, 2]},
+        [1, 2],
+        None,
+    ],
+)
+def test_what_is_no_series_is_not_drawn(broken: Any) -> None:
+    assert drawn("cost", broken) is None
+
+
+def test_dots_may_come_in_any_order_and_curves_not() -> None:
+    shuffled: JsonValue = {"x": [30.0, 10.0, 20.0], "y": [1.0, 2.0, 4.0]}
+    assert drawn("residuals", shuffled) is not None
+    assert drawn("cost", shuffled) is None
+
+
+@given(st.lists(st.tuples(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9)), min_size=2, max_size=400))
+def test_a_drawing_stays_inside_of_its_frame(points: list[tuple[float, float]]) -> None:
+    chart = drawn("residuals", {"x": [*(x for x, _ in points)], "y": [*(y for _, y in points)]})
+    if chart is None:
+        return
+    dots = [dict(mark.attributes) for mark in chart.marks if mark.role == "dot"]
+    assert 2 <= len(dots) <= 200
+    assert all(0 <= float(dot["cx"]) <= WIDTH and 0 <= float(dot["cy"]) <= chart.height for dot in dots)

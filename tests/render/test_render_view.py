@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from certificate_factory import Desk
 from pytest_prodml.policy.judge import judge_criteria
 from pytest_prodml.records import (
     Certificate,
@@ -18,6 +20,8 @@ from pytest_prodml.records import (
     Readiness,
     RunState,
 )
+from pytest_prodml.render.html import render_html
+from pytest_prodml.render.markdown import render_markdown
 from pytest_prodml.render.model import GateView, Status, View
 from pytest_prodml.render.view import MOST_FULL_GATES
 from render.reading import strings
@@ -518,3 +522,12 @@ def test_many_criteria_are_listed_in_short_behind_the_ones_that_need_attention()
     assert (len(gate.criteria), len(gate.more_criteria)) == (6, 54)
     assert gate.more_criteria_title == "and 54 more criteria, all passed"
     assert gate.metrics[0].table.rows[0][0] == "column 57"
+
+
+def test_a_waiver_by_name_says_for_what_it_is(tmp_path: Path) -> None:
+    envelope = Desk(tmp_path).waiver(subject_digest=None, subject_name="credit-*")
+    made = dataclasses.replace(certificate(1), waivers=(envelope.decode(),))
+    view = view_of(made)
+    assert view.waivers[0].covers == "every artefact named credit-*"
+    for shown in (render_html(view), render_markdown(view)):
+        assert "every artefact named credit-" in shown

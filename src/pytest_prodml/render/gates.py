@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_prodml.codec import format_time
-from pytest_prodml.policy.judge import JudgedCriterion, judge_criteria
+from pytest_prodml.policy.judge import JudgedCriterion, judge_criteria, rule_of
 from pytest_prodml.records import (
     Comparison,
     Criterion,
@@ -103,7 +103,11 @@ def gate_view(
         (
             run.evidence,
             judge_criteria(
-                gate_id, run.evidence, confidence_level=policy.confidence_level, limits=policy.limits
+                gate_id,
+                run.evidence,
+                confidence_level=policy.confidence_level,
+                limits=policy.limits,
+                rule=rule_of(policy, gate_id),
             ),
         )
         for run in source.runs

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from pytest_prodml.render.inert import one_line
 from pytest_prodml.render.model import Fix, GateView, Status, View
+from pytest_prodml.render.sections import PROVENANCE
 
 _SYMBOLS = {
     Status.FAILED: "❌",
@@ -95,8 +96,9 @@ def _lines(view: View) -> Iterator[str]:
         for waiver in view.waivers:
             unused = "" if waiver.in_force else " (not used)"
             reference = f" ({text(waiver.reference)})" if waiver.reference else ""
+            covers = f" for {text(waiver.covers)}" if waiver.covers else ""
             yield (
-                f"- {code(waiver.gate_id)} accepted by **{text(waiver.approver)}** until "
+                f"- {code(waiver.gate_id)} accepted by **{text(waiver.approver)}**{covers} until "
                 f"{text(waiver.until)}{unused}: {text(waiver.reason)}{reference}"
             )
         yield ""
@@ -123,6 +125,7 @@ def _identity(view: View) -> Iterator[str]:
         ("Valid", f"{text(view.issued)} to {text(view.expires)} ({text(view.validity)})"),
         ("Signed by", "<br>".join(map(code, view.signature.keyids)) or "**nobody: UNSIGNED**"),
         ("Statement", code(f"sha256:{view.signature.payload_digest}")),
+        *((fact.label, text(fact.value)) for fact in view.run_facts if fact.label in PROVENANCE),
     ]
     yield from _table(("Certificate", ""), rows)
 

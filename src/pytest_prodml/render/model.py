@@ -110,7 +110,10 @@ class RunView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaiverView:
-    """An exception as its statement words it. `in_force` means that the decision uses it."""
+    """An exception as its statement words it.
+
+    `in_force` means that the decision uses it; `covers` tells a waiver by name from one for this model alone.
+    """
 
     id: str
     gate_id: str
@@ -122,6 +125,7 @@ class WaiverView:
     until: str
     keyids: tuple[str, ...]
     in_force: bool
+    covers: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

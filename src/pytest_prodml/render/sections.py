@@ -6,11 +6,25 @@ import shlex
 from collections.abc import Mapping
 
 from pytest_prodml.codec import format_time
-from pytest_prodml.records import Certificate, Comparison, Environment, Limit, Subject
+from pytest_prodml.records import (
+    Burden,
+    Certificate,
+    Comparison,
+    Environment,
+    Limit,
+    Look,
+    Provenance,
+    Subject,
+)
 from pytest_prodml.render import words
 from pytest_prodml.render.inert import inert, one_line
 from pytest_prodml.render.model import ArtifactView, Column, EnvironmentView, Fact, Table
 from pytest_prodml.render.numbers import percent, plain, size
+
+#: Labels of the facts that say where the code came from, for the short views.
+PROVENANCE = ("Revision", "Automation")
+#: Files of test code that are listed one by one.
+_MOST_FILES = 40
 
 
 def artifact(subject: Subject) -> ArtifactView:
@@ -93,8 +107,16 @@ def policy_facts(certificate: Certificate) -> tuple[Fact, ...]:
         ("Waivers allowed", plain(policy.max_waivers)),
         ("Tests that are no gates", policy.ordinary_tests.value.replace("_", " ")),
     ]
+    if policy.burden is Burden.VIOLATION:
+        pairs.append(("Burden of proof", "violation: a gate fails only if the data prove its claim broken"))
+    if policy.alarm_gates is not None:
+        pairs.append(("Gates in which an alarm suffices", ", ".join(policy.alarm_gates) or "none"))
     if policy.allow_unbound_models:
         pairs.append(("Models without a digest", "allowed: evidence need not be about the certified file"))
+    if policy.allow_dirty is False:
+        pairs.append(("Revision", "must be known, and no file may differ from it"))
+    if policy.required_automation is not None:
+        pairs.append(("Automation", " or ".join(policy.required_automation)))
     return tuple(Fact(label=label, value=inert(value)) for label, value in pairs if value)
 
 
@@ -102,6 +124,14 @@ def _limit(limit: Limit) -> str:
     group = f"[{limit.group}]" if limit.group is not None else ""
     sign = "≥" if limit.comparison is Comparison.AT_LEAST else "≤"
     return f"{limit.gate}: {limit.metric}{group} {sign} {plain(limit.limit)}"
+
+
+def _look(look: Look) -> str:
+    spending = inert(look.spending.replace("_", " "), limit=40)
+    return (
+        f"{plain(look.number)} of {plain(look.planned)} planned ({spending} spending): bounds at "
+        f"{percent(look.confidence_level)}"
+    )
 
 
 def run_facts(certificate: Certificate) -> tuple[Fact, ...]:
@@ -114,6 +144,8 @@ def run_facts(certificate: Certificate) -> tuple[Fact, ...]:
         Fact(label="Exit status", value=plain(run.exit_status)),
         Fact(label="Workers", value=plain(run.workers)),
         *([Fact(label="Target", value=inert(run.target, limit=100))] if run.target is not None else []),
+        *([Fact(label="Look at the test set", value=_look(run.look))] if run.look is not None else []),
+        *([Fact(label="Serial", value=str(certificate.serial))] if certificate.serial is not None else []),
         Fact(label="Started", value=format_time(certificate.started_at)),
         Fact(label="Issued", value=format_time(certificate.issued_at)),
         Fact(
@@ -121,6 +153,51 @@ def run_facts(certificate: Certificate) -> tuple[Fact, ...]:
             value="complete" if run.inventory_complete else "did not arrive: unknown what should have run",
         ),
         Fact(label="Schema", value=inert(certificate.schema_version, limit=30), code=True),
+        *provenance_facts(run.provenance),
+    )
+
+
+def provenance_facts(provenance: Provenance | None) -> tuple[Fact, ...]:
+    """Show where the code of the run came from; the process that ran it says so itself."""
+    if provenance is None:
+        return ()
+    if provenance.revision is None:
+        state = f"unknown: {provenance.problem or 'not recorded'}"
+    elif provenance.is_dirty is None:
+        state = (
+            f"{provenance.revision} (what differs from it is unknown: {provenance.problem or 'not recorded'})"
+        )
+    else:
+        state = f"{provenance.revision} ({'DIRTY: files differ from it' if provenance.is_dirty else 'clean'})"
+    found = provenance.automation
+    said = (
+        [
+            found.provider,
+            found.project,
+            found.pipeline,
+            found.run and f"run {found.run}",
+            found.job,
+            found.ref,
+        ]
+        if found is not None
+        else []
+    )
+    pairs = [
+        ("Revision", state),
+        ("Repository", provenance.repository or ""),
+        ("Automation", ", ".join(part for part in said if part) or "none"),
+        ("Test selection", f"sha256:{provenance.selection_digest}" if provenance.selection_digest else ""),
+        *[
+            (f"Test code {file.name}", f"sha256:{file.digest.get('sha256', '')}")
+            for file in provenance.files[:_MOST_FILES]
+        ],
+    ]
+    if len(provenance.files) > _MOST_FILES:
+        pairs.append(("More test code", words.counted(len(provenance.files) - _MOST_FILES, "file", "files")))
+    return tuple(
+        Fact(label=one_line(inert(label), 120), value=inert(value, limit=400))
+        for label, value in pairs
+        if value
     )
 
 

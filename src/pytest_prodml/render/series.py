@@ -10,27 +10,29 @@ import re
 from dataclasses import replace
 
 from pytest_prodml.records import Evidence, JsonValue
-from pytest_prodml.render.charts import ecdf, roc
+from pytest_prodml.render.charts import ecdf
+from pytest_prodml.render.curves import KINDS, drawn
 from pytest_prodml.render.inert import inert
 from pytest_prodml.render.measures import scale_for
 from pytest_prodml.render.model import Chart, Column, Fact, Table
 from pytest_prodml.render.numbers import Scale, plain, scale_of
 
 #: Names of series; a gate that measured several times numbers them: ``roc``, ``roc (2)``.
-_SERIES = re.compile(r"(roc|ecdf)(?: \([0-9]+\))?")
+_SERIES = re.compile(rf"(ecdf|{'|'.join(KINDS)})(?: \([0-9]+\))?")
 _MOST_ROWS = 50
 _MOST_COLUMNS = 12
 _MOST_FACTS = 40
 
 
 def detail_charts(evidence: Evidence) -> tuple[Chart, ...]:
-    """Draw the series ``roc`` and ``ecdf``."""
+    """Draw the series of known kinds: ``ecdf`` and those of `curves.KINDS`."""
     found = []
     for key in sorted(evidence.details):
         kind = _SERIES.fullmatch(key)
         if kind is not None:
             series = evidence.details[key]
-            chart = roc(series, area=_area(evidence)) if kind[1] == "roc" else ecdf(series)
+            extra = _area(evidence) if kind[1] == "roc" else ""
+            chart = ecdf(series) if kind[1] == "ecdf" else drawn(kind[1], series, extra=extra)
             if chart is not None:
                 found.append(replace(chart, title=f"{chart.title}{key.removeprefix(kind[1])}"))
     return tuple(found)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pytest_prodml.render.inert import one_line
 from pytest_prodml.render.model import Fix, Status, View, WaiverView
+from pytest_prodml.render.sections import PROVENANCE
 
 _MOST_LINES = 25
 _SYMBOLS = {
@@ -158,6 +159,8 @@ def _fix(fix: Fix, style: _Style) -> Iterator[str]:
 
 def _waiver(waiver: WaiverView, style: _Style) -> Iterator[str]:
     yield "  " + style.fit(f"{waiver.gate_id} until {waiver.until}, {waiver.approver}", style.width - 2)
+    if waiver.covers:
+        yield "    " + style.fit(f"for {waiver.covers}", style.width - 4)
     yield "    " + style.fit(waiver.reason, style.width - 4)
 
 
@@ -170,6 +173,9 @@ def _identity(view: View, style: _Style) -> Iterator[str]:
     yield f"statement  sha256:{view.signature.payload_digest}"
     for keyid in view.signature.keyids:
         yield f"signed by  {style.fit(keyid, 140)}"
+    for fact in view.run_facts:
+        if fact.label in PROVENANCE:
+            yield f"{fact.label.lower():<10} {style.fit(fact.value, style.width - 11)}"
     yield f"issued     {view.issued}"
     yield f"expires    {view.expires}"
     for waiver in view.waivers:

@@ -174,6 +174,9 @@ def _waivers(certificate: Certificate, anchors: Mapping[str, str]) -> list[Waive
                 until=format_time(waiver.expires_at),
                 keyids=tuple(inert(signature.keyid, limit=130) for signature in envelope.signatures),
                 in_force=waiver.id in used,
+                covers=""
+                if waiver.subject_name is None
+                else f"every artefact named {inert(waiver.subject_name, limit=200)}",
             )
         )
     return found
