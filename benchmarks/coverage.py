@@ -4,13 +4,14 @@
     python benchmarks/coverage.py --write docs/explanation/coverage.md
 
 Proportions, differences and ratios are enumerated (no simulation error, worst case over a grid of true
-rates). The others are simulated with a fixed seed. Each method that ships stands beside the usual ones. Three
-minutes with OMP_NUM_THREADS=1.
+rates). The others are simulated with a fixed seed. Each method that ships stands beside the usual ones.
+Twenty minutes for all parts with OMP_NUM_THREADS=1, three for the first (``--part main``).
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -35,7 +36,6 @@ Bounds: TypeAlias = tuple[float | None, float | None]
 
 LEVEL = 0.95
 Z = NormalDist().inv_cdf(LEVEL)
-BEGIN, END = "<!-- begin: benchmarks/coverage.py -->", "<!-- end: benchmarks/coverage.py -->"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -455,23 +455,38 @@ def cell(row: Row) -> str:
     return f"{100 * row.low:.1f} / {100 * row.high:.1f}{open_share}"
 
 
+#: Tables beside those above, each from a script of its own.
+PARTS = ("counts", "scores", "paired", "slices", "calibration")
+
+
+def replaced(text: str, part: str, lines: Iterable[str]) -> str:
+    """Return a page with the tables of a part put between its marks."""
+    begin, end = (f"<!-- {word}: benchmarks/{part}.py -->" for word in ("begin", "end"))
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        sys.exit(f"the page lacks the lines {begin} and {end}")
+    written = "\n".join(lines)
+    return f"{before}{begin}\n\n{written}\n{end}{after}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--repetitions", type=int, default=8_000)
+    parser.add_argument("--repetitions", type=int, default=8_000, help="of the first part")
+    parser.add_argument("--part", action="append", choices=["main", *PARTS], help="only this (repeatable)")
     parser.add_argument("--write", type=Path, help="replace the tables in this Markdown file")
     options = parser.parse_args()
-    if options.write is None:
-        for line in tables(options.repetitions):
-            print(line, flush=True)
-        return
-    before, found, rest = options.write.read_text("utf-8").partition(BEGIN)
-    _, closed, after = rest.partition(END)
-    if not (found and closed):
-        sys.exit(f"{options.write} lacks the lines {BEGIN} and {END}")
-    text = "\n".join(tables(options.repetitions))
-    options.write.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", "utf-8")
+    for part in options.part or ["main", *PARTS]:
+        name = "coverage" if part == "main" else f"coverage_{part}"
+        found = tables(options.repetitions) if part == "main" else importlib.import_module(name).sections()
+        if options.write is None:
+            for line in found:
+                print(line, flush=True)
+        else:
+            text = replaced(options.write.read_text("utf-8"), name, found)
+            options.write.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

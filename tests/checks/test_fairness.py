@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pytest_prodml.checks.fairness import RATES, difference_at_most, ratio_at_least
 from pytest_prodml.codec import decode, encode
 from pytest_prodml.errors import InputError
-from pytest_prodml.policy.judge import judge_criterion
+from pytest_prodml.policy.criterion import judge_criterion
 from pytest_prodml.records import Evidence, Measurement, Outcome
 
 ORACLES: dict[str, Callable[..., Any]] = {

@@ -15,19 +15,23 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from pytest_prodml.checks.performance import METRICS, Kind, at_least, at_most
+from pytest_prodml.checks.performance import METRICS, Sample, at_least, at_most, between
 from pytest_prodml.codec import decode, encode
 from pytest_prodml.errors import InputError
-from pytest_prodml.policy.judge import judge_criterion
+from pytest_prodml.policy.criterion import judge_criterion
 from pytest_prodml.records import Comparison, Evidence, Measurement, Outcome
 
-LABEL_METRICS = [name for name, metric in METRICS.items() if metric.kind in {Kind.CLASSES, Kind.TWO_CLASSES}]
-SCORE_METRICS = [name for name in METRICS if name not in LABEL_METRICS]
+#: Two classes and one score a row; tests of the other metrics stand beside their modules.
+LABEL_METRICS = ["accuracy", "balanced_accuracy", "f1", "precision", "recall", "specificity"]
+SCORE_METRICS = ["average_precision", "brier_score_loss", "roc_auc"]
+BASIC = LABEL_METRICS + SCORE_METRICS
+OPTIONS = {"by", "where", "where_name", "margin", "burden", "confidence_level", "seed"}
 
 
-def ask(metric: str, limit: float, *args: Any, **kwargs: Any) -> Evidence:
+def ask(metric: str, limit: float, truth: Any, **kwargs: Any) -> Evidence:
     check = at_least if METRICS[metric].higher_is_better else at_most
-    return check(metric, limit, *args, gate_id="performance.test", **kwargs)
+    options = {name: kwargs.pop(name) for name in OPTIONS & kwargs.keys()}
+    return check(metric, limit, Sample(y_true=truth, **kwargs), gate_id="performance.test", **options)
 
 
 def outcome(evidence: Evidence) -> Outcome:
@@ -43,7 +47,7 @@ def only(evidence: Evidence) -> Measurement:
 def accuracy_of(right: int, rows: int, limit: float) -> Evidence:
     truth = np.arange(rows) % 2
     predicted = np.where(np.arange(rows) < right, truth, 1 - truth)
-    return at_least("accuracy", limit, truth, y_pred=predicted, gate_id="performance.accuracy")
+    return ask("accuracy", limit, truth, y_pred=predicted)
 
 
 # --- values -----------------------------------------------------------------------------------------------
@@ -64,7 +68,7 @@ def reference(
 
 @given(
     st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=4, max_size=120),
-    st.sampled_from(list(METRICS)),
+    st.sampled_from(BASIC),
 )
 def test_values_are_scikit_learns(rows: list[tuple[int, float]], metric: str) -> None:
     truth, score = (np.array(column) for column in zip(*rows, strict=True))
@@ -191,7 +195,7 @@ def test_a_constant_model_on_99_to_1() -> None:
     assert outcome(precision) is Outcome.INCONCLUSIVE
 
 
-@pytest.mark.parametrize("metric", list(METRICS))
+@pytest.mark.parametrize("metric", BASIC)
 @pytest.mark.parametrize("truth", [[], [0], [1], [0] * 30, [1] * 30])
 def test_empty_and_one_class_sets_never_pass_a_real_limit(metric: str, truth: list[int]) -> None:
     evidence = ask(
@@ -205,22 +209,14 @@ def test_empty_and_one_class_sets_never_pass_a_real_limit(metric: str, truth: li
 
 def test_a_margin_loosens_the_limit() -> None:
     assert outcome(accuracy_of(900, 1_000, 0.9)) is Outcome.INCONCLUSIVE
-    evidence = at_least(
-        "accuracy",
-        0.9,
-        [1] * 900 + [0] * 100,
-        y_pred=[1] * 1_000,
-        margin=0.05,
-        gate_id="performance.accuracy",
-    )
+    evidence = ask("accuracy", 0.9, [1] * 900 + [0] * 100, y_pred=[1] * 1_000, margin=0.05)
     assert outcome(evidence) is Outcome.PASS
     assert evidence.criteria[0].margin == 0.05
 
 
 def test_too_good_to_be_true() -> None:
-    evidence = at_most(
-        "roc_auc", 0.98, [0] * 500 + [1] * 500, y_score=np.arange(1_000.0), gate_id="performance.leakage"
-    )
+    sample = Sample(y_true=[0] * 500 + [1] * 500, y_score=np.arange(1_000.0))
+    evidence = at_most("roc_auc", 0.98, sample, gate_id="performance.leakage")
     assert evidence.criteria[0].comparison is Comparison.AT_MOST
     assert outcome(evidence) is Outcome.FAIL
 
@@ -233,7 +229,7 @@ def test_too_good_to_be_true() -> None:
     [
         ("did you mean 'roc_auc'", lambda: ask_unknown("roc_auk")),
         ("known: accuracy", lambda: ask_unknown("zzzz")),
-        ("use at_most", lambda: at_least("brier_score_loss", 0.1, [0, 1], y_score=[0, 1], gate_id="p")),
+        ("use at_most", lambda: floor("brier_score_loss", [0, 1], y_score=[0, 1])),
         ("between 0 and 1", lambda: ask("accuracy", 85, [0, 1], y_pred=[0, 1])),
         ("between 0 and 1", lambda: ask("accuracy", math.nan, [0, 1], y_pred=[0, 1])),
         ("margin", lambda: ask("accuracy", 0.5, [0, 1], y_pred=[0, 1], margin=-0.1)),
@@ -270,7 +266,124 @@ def test_what_can_not_be_judged_says_why(told: str, call: Any) -> None:
 
 
 def ask_unknown(metric: str) -> Evidence:
-    return at_least(metric, 0.5, [0, 1], y_pred=[0, 1], gate_id="performance.test")
+    return at_least(metric, 0.5, Sample(y_true=[0, 1], y_pred=[0, 1]), gate_id="performance.test")
+
+
+def floor(metric: str, truth: Any, **answers: Any) -> Evidence:
+    return at_least(metric, 0.1, Sample(y_true=truth, **answers), gate_id="performance.test")
+
+
+# --- parts of the rows ------------------------------------------------------------------------------------
+
+
+def test_a_limit_holds_in_every_group_or_the_gate_does_not_pass() -> None:
+    rng = np.random.default_rng(5)
+    truth = rng.integers(0, 2, 4_000)
+    sex = np.where(np.arange(4_000) % 4 == 0, "female", "male")
+    right = rng.random(4_000) < np.where(sex == "female", 0.80, 0.97)
+    evidence = ask("accuracy", 0.9, truth, y_pred=np.where(right, truth, 1 - truth), by={"sex": sex})
+    assert [m.group for m in evidence.measurements] == [None, "sex=female", "sex=male"]
+    judged = {c.group: judge_criterion(c, evidence, confidence_level=0.95).outcome for c in evidence.criteria}
+    assert judged == {"sex=female": Outcome.FAIL, "sex=male": Outcome.PASS}
+    women = evidence.measurements[1]
+    assert women.n_samples == 1_000
+    assert women.value == pytest.approx(float(right[sex == "female"].mean()))
+
+
+def test_a_group_that_lacks_a_class_is_inconclusive_and_not_dropped() -> None:
+    truth = np.array([0, 1] * 200 + [0] * 30)
+    place = ["town"] * 400 + ["isle"] * 30
+    evidence = ask("accuracy", 0.5, truth, y_pred=truth, by={"place": np.array(place)})
+    isle = next(m for m in evidence.measurements if m.group == "place=isle")
+    assert isle.value is None
+    assert isle.note
+
+
+def test_where_judges_the_rows_inside_only() -> None:
+    truth = np.tile([0, 1], 500)
+    predicted = np.where(np.arange(1_000) < 500, truth, 1 - truth)
+    inside = np.arange(1_000) < 500
+    evidence = ask("accuracy", 0.9, truth, y_pred=predicted, where=inside, where_name="first half")
+    assert outcome(evidence) is Outcome.PASS
+    assert only(evidence).group == "first half"
+    assert only(evidence).n_samples == 500
+    with pytest.raises(InputError, match="true or false"):
+        ask("accuracy", 0.9, truth, y_pred=predicted, where=np.arange(1_000))
+
+
+def test_between_needs_proof_on_both_sides() -> None:
+    truth = np.tile([0, 1], 1_000)
+    wrong = np.arange(2_000) % 10 == 0
+    sample = Sample(y_true=truth, y_pred=np.where(wrong, 1 - truth, truth))
+
+    def judged(low: float, high: float) -> list[Outcome]:
+        evidence = between("accuracy", low, high, sample, gate_id="performance.test")
+        return [judge_criterion(c, evidence, confidence_level=0.95).outcome for c in evidence.criteria]
+
+    assert judged(0.85, 0.95) == [Outcome.PASS, Outcome.PASS]
+    assert judged(0.899, 0.95) == [Outcome.INCONCLUSIVE, Outcome.PASS]
+    assert judged(0.5, 0.8) == [Outcome.PASS, Outcome.FAIL]
+    with pytest.raises(InputError, match="low <= high"):
+        between("accuracy", 0.9, 0.8, sample, gate_id="performance.test")
+
+
+# --- weights and clusters ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", BASIC)
+def test_weighted_values_are_scikit_learns(metric: str) -> None:
+    rng = np.random.default_rng(11)
+    truth = rng.integers(0, 2, 400)
+    score = np.clip(truth * 0.3 + rng.random(400) * 0.7, 0, 1).round(2)
+    weight = rng.integers(1, 6, 400).astype(float)
+    measured = only(ask(metric, 0.5, truth, y_score=score, threshold=0.5, sample_weight=weight))
+    repeated = np.repeat(np.arange(400), weight.astype(int))
+    copies = only(ask(metric, 0.5, truth[repeated], y_score=score[repeated], threshold=0.5))
+    assert measured.value == pytest.approx(copies.value)
+    assert measured.n_samples == 400
+    # Copies are no information: the honest bounds are wider than those of the copied rows.
+    for honest, copied in ((measured.lower, copies.lower), (measured.upper, copies.upper)):
+        assert honest is not None
+        assert copied is not None
+    assert (measured.upper or 0) - (measured.lower or 0) > (copies.upper or 0) - (copies.lower or 0)
+
+
+@pytest.mark.parametrize("metric", BASIC)
+def test_rows_of_one_client_do_not_count_as_independent(metric: str) -> None:
+    rng = np.random.default_rng(12)
+    truth = rng.integers(0, 2, 300)
+    score = np.clip(truth * 0.3 + rng.random(300) * 0.7, 0, 1).round(2)
+    repeated = np.repeat(np.arange(300), 5)
+    plain = only(ask(metric, 0.5, truth, y_score=score, threshold=0.5))
+    copied = {"y_score": score[repeated], "threshold": 0.5}
+    blind = only(ask(metric, 0.5, truth[repeated], **copied))
+    honest = only(ask(metric, 0.5, truth[repeated], groups=repeated, **copied))
+    assert honest.value == pytest.approx(plain.value)
+
+    def width(measured: Measurement) -> float:
+        assert measured.lower is not None
+        assert measured.upper is not None
+        return measured.upper - measured.lower
+
+    assert width(blind) < 0.6 * width(plain)
+    assert width(honest) == pytest.approx(width(plain), rel=0.12)
+
+
+# --- alarms -----------------------------------------------------------------------------------------------
+
+
+def test_an_alarm_carries_the_p_value_of_the_violation() -> None:
+    truth = np.ones(200, dtype=int)
+    truth[:20] = 0
+    predicted = truth.copy()
+    predicted[20:60] = 0
+    measured = only(ask("recall", 0.9, truth, y_pred=predicted, burden="violation"))
+    exact = float(binom.cdf(140, 180, 0.9))
+    assert measured.p_value == pytest.approx(exact, rel=1e-3)
+    kept = only(ask("recall", 0.5, truth, y_pred=predicted, burden="violation"))
+    assert kept.p_value == 1
+    with pytest.raises(InputError, match="compliance or violation"):
+        ask("recall", 0.9, truth, y_pred=predicted, burden="guard")
 
 
 def test_labels_name_the_classes_a_small_set_lacks() -> None:

@@ -19,6 +19,8 @@ from pytest_prodml.statistics.intervals import (
     bounded_mean,
     clopper_pearson,
     f1,
+    f_beta,
+    jaccard,
     mean,
     mean_of_proportions,
     proportion,
@@ -123,6 +125,86 @@ def test_f1_is_exact_through_j() -> None:
     assert estimate.value == pytest.approx(40 / 48)
     j = beta.ppf(0.05, 20, 9)
     assert estimate.at(0.95)[0] == pytest.approx(2 * j / (1 + j))
+
+
+@pytest.mark.parametrize("beta_of", [0.5, 1, 2])
+@pytest.mark.parametrize("cells", [(0.1, 0.05, 0.1, 0.75), (0.4, 0.02, 0.03, 0.55), (0.9, 0.02, 0.02, 0.06)])
+def test_f_beta_bounds_never_miss_more_than_their_level(cells: tuple[float, ...], beta_of: float) -> None:
+    """Exact: every outcome of 14 rows."""
+    n, b = 14, beta_of**2
+    outcomes = np.array(
+        [
+            (x, y, z, n - x - y - z)
+            for x in range(n + 1)
+            for y in range(n + 1 - x)
+            for z in range(n + 1 - x - y)
+        ]
+    )
+    probability = multinomial.pmf(outcomes, n, cells)
+    truth = (1 + b) * cells[0] / ((1 + b) * cells[0] + b * cells[2] + cells[1])
+    missed = np.zeros(2)
+    for (tp, fp, fn, _), weight in zip(outcomes, probability, strict=True):
+        lower, upper = f_beta(int(tp), int(fp), int(fn), beta=beta_of).at(0.95)
+        missed += weight * np.array(
+            [lower is not None and lower > truth, upper is not None and upper < truth]
+        )
+    assert (missed <= 0.05).all()
+
+
+@given(st.integers(0, 200), st.integers(0, 50), st.integers(0, 50), st.sampled_from([0.9, 0.95, 0.999]))
+def test_f_beta_of_one_is_f1(tp: int, fp: int, fn: int, level: float) -> None:
+    general, exact = f_beta(tp, fp, fn, beta=1), f1(tp, fp, fn)
+    assert general.value == (None if exact.value is None else pytest.approx(exact.value))
+    if exact.value is not None:
+        assert general.at(level) == pytest.approx(exact.at(level), abs=1e-9)
+
+
+@pytest.mark.parametrize("beta_of", [0.5, 2])
+def test_f_beta_bounds_are_dirichlet_quantiles(beta_of: float) -> None:
+    """By simulation: one more row is of the worst kind, a false positive or a false negative."""
+    b = beta_of**2
+    rng = np.random.default_rng(8)
+    for extra, side in (((0, 1, 0) if b < 1 else (0, 0, 1), 0), ((1, 0, 0), 1)):
+        tp, fp, fn = rng.dirichlet(np.add((20, 5, 3), extra), 200_000).T
+        values = (1 + b) * tp / ((1 + b) * tp + b * fn + fp)
+        found = f_beta(20, 5, 3, beta=beta_of).at(0.95)[side]
+        assert found == pytest.approx(np.quantile(values, 0.95 if side else 0.05), abs=1.5e-3)
+
+
+def test_jaccard_is_a_share() -> None:
+    assert jaccard(20, 5, 3).at(0.95) == proportion(20, 28).at(0.95)
+    assert jaccard(0, 0, 0).value is None
+    assert f_beta(0, 0, 0, beta=2).value is None
+    for wrong in (0, -1, math.inf, math.nan):
+        with pytest.raises(InputError):
+            f_beta(1, 1, 1, beta=wrong)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 5)), min_size=2, max_size=40))
+def test_weights_of_means_are_repetitions(rows: list[tuple[float, int]]) -> None:
+    """A bounded mean of weighted rows is that of repeated rows; weights are scaled, so only the shares count."""
+    values, times = np.array([value for value, _ in rows]), np.array([number for _, number in rows])
+    weights: npt.NDArray[np.float64] = times * (values.size / float(times.sum()))
+    repeated = np.repeat(values, times)
+    found = bounded_mean(values, weights)
+    assert found.value == pytest.approx(repeated.mean())
+    lower, upper = found.at(0.95)
+    assert lower is not None
+    assert upper is not None
+    assert lower <= repeated.mean() + 1e-12
+    assert repeated.mean() - 1e-12 <= upper
+    weighted = mean(values, weights)
+    assert weighted.value == pytest.approx(repeated.mean())
+    half = student.ppf(0.95, values.size - 1) * repeated.std() / math.sqrt(values.size - 1)
+    assert weighted.at(0.95) == pytest.approx((repeated.mean() - half, repeated.mean() + half), abs=1e-9)
+
+
+def test_weights_of_one_change_nothing() -> None:
+    values = np.random.default_rng(9).random(300)
+    assert bounded_mean(values, np.ones(300)).at(0.95) == pytest.approx(bounded_mean(values).at(0.95))
+    assert mean(values, np.ones(300)).at(0.95) == pytest.approx(mean(values).at(0.95))
+    assert mean([1.0], np.zeros(1)).value is None
+    assert proportion(0.1 * 3, 0.3).value == 1  # a sum of weights may exceed its total by a rounding error
 
 
 def test_balanced_accuracy_combines_the_recalls() -> None:

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from pytest_prodml.errors import InputError
-from pytest_prodml.statistics.multiplicity import benjamini_hochberg, holm
+from pytest_prodml.statistics.multiplicity import (
+    PROCEDURES,
+    adjusted_p_values,
+    benjamini_hochberg,
+    benjamini_yekutieli,
+    holm,
+)
 from pytest_prodml.statistics.sufficient import cross_table, encode, score_table
 
 
@@ -102,10 +108,34 @@ def test_families_are_statsmodels(p_values: list[float]) -> None:
     assert benjamini_hochberg(p_values) == pytest.approx(
         multipletests(p_values, method="fdr_bh")[1], abs=1e-12
     )
+    assert benjamini_yekutieli(p_values) == pytest.approx(
+        multipletests(p_values, method="fdr_by")[1], abs=1e-12
+    )
+
+
+def test_a_procedure_by_its_name() -> None:
+    p_values = [0.001, 0.012, 0.04, 0.5]
+    for name, procedure in PROCEDURES.items():
+        assert adjusted_p_values(p_values, name).tolist() == procedure(p_values).tolist()
+    assert adjusted_p_values(p_values).tolist() == holm(p_values).tolist()
+    with pytest.raises(InputError, match="there is no procedure 'bonferoni'"):
+        adjusted_p_values(p_values, "bonferoni")
+
+
+def test_dependent_tests_keep_their_share_of_false_alarms() -> None:
+    """Benjamini and Yekutieli hold where the p-values are as dependent as they can be."""
+    rng = np.random.default_rng(4)
+    alarms = 0
+    for _ in range(2000):
+        # One shared draw decides of all ten: the worst for Bonferroni-like families is a single uniform.
+        p_values = (rng.random() + np.arange(10) / 10) % 1
+        alarms += bool((benjamini_yekutieli(p_values) <= 0.05).any())
+    assert alarms / 2000 <= 0.05 + 3 * (0.05 * 0.95 / 2000) ** 0.5
 
 
 def test_families_that_are_none() -> None:
-    assert holm([]).size == benjamini_hochberg([]).size == 0
+    assert all(procedure([]).size == 0 for procedure in PROCEDURES.values())
     for wrong in ([0.5, float("nan")], [1.5], [[0.5]]):
-        with pytest.raises(InputError):
-            holm(wrong)
+        for procedure in PROCEDURES.values():
+            with pytest.raises(InputError):
+                procedure(wrong)

@@ -62,6 +62,11 @@ class BoundPredictor:
         """What kind of model this is, in a few words."""
         return self.inner.description
 
+    @property
+    def classes(self) -> list[Any] | None:
+        """The classes of the model in memory, where it knows them."""
+        return getattr(self.inner, "classes", None)
+
     def predict_score(self, rows: pd.DataFrame) -> Scores:
         """Return the scores of the model in memory."""
         return self.inner.predict_score(rows)

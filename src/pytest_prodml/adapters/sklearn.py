@@ -41,6 +41,12 @@ class SklearnPredictor:
         last = steps[-1][1] if isinstance(steps, list) and steps else self.model
         return type(last).__name__
 
+    @property
+    def classes(self) -> list[Any] | None:
+        """The classes in the order of the columns of scores; None for a regressor."""
+        found = getattr(self.model, "classes_", None)
+        return None if found is None else np.asarray(found).tolist()
+
     def predict_score(self, rows: pd.DataFrame) -> Scores:
         """Return the score of the positive class, or of each class if there are more than two."""
         selected = self._select(rows)

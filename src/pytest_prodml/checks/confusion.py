@@ -13,21 +13,24 @@ import numpy.typing as npt
 from pytest_prodml.checks.labels import Label, Scores, classes_of, codes_into, named, same_length
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import JsonValue
-from pytest_prodml.statistics.sufficient import Coded, Counts, cross_table
+from pytest_prodml.statistics.sufficient import Coded, Codes, Counts, cross_table, weighted_cross_table
 
 _MOST_CLASSES = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confusion:
-    """Rows by true class (first axis) and predicted class; with two classes the positive one is the last."""
+    """Rows by true class (first axis) and predicted class; with two classes the positive one is the last.
+
+    `counts` are whole numbers, or sums of the rows' weights where these have weights.
+    """
 
     classes: tuple[Any, ...]
-    counts: Counts
+    counts: Counts | npt.NDArray[np.float64]
 
-    def cells(self) -> tuple[int, int, int, int]:
+    def cells(self) -> tuple[float, float, float, float]:
         """Return true negatives, false positives, false negatives, true positives."""
-        tn, fp, fn, tp = (int(cell) for cell in self.counts.ravel())
+        tn, fp, fn, tp = self.counts.ravel().tolist()
         return tn, fp, fn, tp
 
     def only_class(self) -> str | None:
@@ -40,7 +43,7 @@ class Confusion:
     def as_details(self) -> dict[str, JsonValue]:
         """Return the counts for a report: all four of two classes, or one row for each of many."""
         if len(self.classes) == 2:
-            tn, fp, fn, tp = self.cells()
+            tn, fp, fn, tp = map(_rounded, self.counts.ravel().tolist())
             return {
                 "confusion": {
                     "positive_class": str(self.classes[1]),
@@ -51,10 +54,18 @@ class Confusion:
                 }
             }
         rows: list[JsonValue] = [
-            {"class": str(label), "rows": int(counts.sum()), "predicted_right": int(counts[place])}
+            {
+                "class": str(label),
+                "rows": _rounded(counts.sum().item()),
+                "predicted_right": _rounded(counts[place].item()),
+            }
             for place, (label, counts) in enumerate(zip(self.classes, self.counts, strict=True))
         ]
         return {"classes": rows[:_MOST_CLASSES]}
+
+
+def _rounded(count: float) -> float:
+    return count if isinstance(count, int) else round(count, 3)
 
 
 def positive_rows(
@@ -72,7 +83,7 @@ def _check_two(classes: Sequence[Any], metric: str) -> None:
         raise InputError(f"{metric} needs two classes, there are {len(classes)}: {named(classes)}")
 
 
-def confusion_of(
+def label_codes(
     truth: Coded,
     predicted: Coded,
     *,
@@ -80,8 +91,8 @@ def confusion_of(
     two: bool,
     labels: Sequence[Label] | None,
     metric: str,
-) -> Confusion:
-    """Count true against predicted labels.
+) -> tuple[Codes, Codes, tuple[Any, ...]]:
+    """Return the class of each row, the predicted one, and the classes that these are codes of.
 
     With `two` there must be exactly two classes, one of them `positive`; otherwise there are as many as are
     known. Of two classes the positive one is the last.
@@ -95,10 +106,10 @@ def confusion_of(
         classes, columns = [f"not {positive}", positive], [codes + 1 for codes in columns]
     elif len(classes) == 2 and classes[0] == positive:
         classes, columns = classes[::-1], [1 - codes for codes in columns]
-    return Confusion(classes=tuple(classes), counts=cross_table(columns, (len(classes), len(classes))))
+    return columns[0], columns[1], tuple(classes)
 
 
-def confusion_at(
+def threshold_codes(
     truth: Coded,
     scores: Scores,
     threshold: float,
@@ -106,12 +117,27 @@ def confusion_at(
     positive: Label,
     labels: Sequence[Label] | None,
     metric: str,
-) -> Confusion:
-    """Count true labels against ``scores >= threshold``."""
+) -> tuple[Codes, Codes, tuple[Any, ...]]:
+    """Return what `label_codes` does, a row being predicted positive where ``scores >= threshold``."""
     if not math.isfinite(threshold):
         raise InputError(f"the threshold must be a finite number, got {threshold!r}")
     same_length(y_true=truth.codes.size, y_score=scores.size)
     is_positive = positive_rows(truth, positive, labels, metric=metric)
-    others = [label for label in truth.categories if label != positive]
-    counts = cross_table([is_positive.astype(np.intp), (scores >= threshold).astype(np.intp)], (2, 2))
-    return Confusion(classes=(others[0] if others else f"not {positive}", positive), counts=counts)
+    others = [label for label in (labels or truth.categories) if label != positive]
+    classes = (others[0] if others else f"not {positive}", positive)
+    return is_positive.astype(np.intp), (scores >= threshold).astype(np.intp), classes
+
+
+def confusion_of(
+    truth: Codes,
+    predicted: Codes,
+    classes: tuple[Any, ...],
+    *,
+    weights: npt.NDArray[np.float64] | None = None,
+) -> Confusion:
+    """Count true against predicted classes, or sum the `weights` of the rows."""
+    sizes = (len(classes), len(classes))
+    if weights is None:
+        return Confusion(classes=classes, counts=cross_table([truth, predicted], sizes))
+    counts = weighted_cross_table([truth, predicted], sizes, weights)
+    return Confusion(classes=classes, counts=counts)

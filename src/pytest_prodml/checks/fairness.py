@@ -27,16 +27,14 @@ from pytest_prodml.checks.labels import (
     nearest,
     same_length,
 )
+from pytest_prodml.checks.membership import membership
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Comparison, Criterion, Evidence, JsonValue, Measurement
 from pytest_prodml.statistics import intervals
 from pytest_prodml.statistics.comparison import Spread, max_difference, min_ratio
 from pytest_prodml.statistics.estimate import POWER, checked_level
-from pytest_prodml.statistics.sufficient import Codes, Counts, cross_table, encode
+from pytest_prodml.statistics.sufficient import Codes, Counts, cross_table
 
-#: What rows without a membership (None, NaN) are called: they are people too.
-MISSING = "(missing)"
-_MOST_GROUPS = 100
 _MOST_NAMED = 4
 #: A group that needs more than so many times its rows is not small: the limit is too near.
 _FAR = 1000
@@ -225,8 +223,8 @@ def _evidence(
     measurements: list[Measurement] = []
     criteria: list[Criterion] = []
     details: dict[str, JsonValue] = {}
-    for attribute, membership in groups.items():
-        table = _table(metric, str(attribute), membership, rows)
+    for attribute, values in groups.items():
+        table = _table(metric, str(attribute), values, rows)
         spread = claim.spread(table.successes, table.trials, confidence_level, limit=limit)
         headline = f"{metric}_{claim.name}"
         measurements.append(_headline(headline, claim, table, spread, confidence_level))
@@ -255,39 +253,20 @@ class _Table:
     trials_are: str
 
 
-def _table(metric: str, attribute: str, membership: npt.ArrayLike, rows: _Rows) -> _Table:
-    coded = encode(membership, name=attribute)
-    same_length(y_pred=rows.decision.size, **{attribute: coded.codes.size})
-    names = [_group_name(value) for value in coded.categories]
-    codes = coded.codes
-    if (codes < 0).any():
-        codes = np.where(codes < 0, len(names), codes)
-        names.append(MISSING)
-    if len(names) > _MOST_GROUPS:
-        raise InputError(
-            f"{attribute} has {len(names):,} different values, at most {_MOST_GROUPS} groups can be compared",
-            hint="put the values into bands first",
-        )
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(
-            f"two groups of {attribute} are both written {twice!r}", hint="make their labels one type"
-        )
-    counts = cross_table([codes, rows.truth, rows.decision, rows.right], (len(names), 2, 2, 2))
+def _table(metric: str, attribute: str, values: npt.ArrayLike, rows: _Rows) -> _Table:
+    column = membership(values, attribute)
+    same_length(y_pred=rows.decision.size, **{attribute: column.codes.size})
+    sizes = (len(column.names), 2, 2, 2)
+    counts = cross_table([column.codes, rows.truth, rows.decision, rows.right], sizes)
     rate = RATES[metric]
     return _Table(
         attribute=attribute,
-        names=tuple(names),
+        names=column.names,
         rows=_all(counts),
         successes=rate.successes(counts),
         trials=rate.trials(counts),
         trials_are=rate.trials_are,
     )
-
-
-def _group_name(value: Any) -> str:  # noqa: ANN401 - groups are labeled with what a project uses
-    # A column of whole numbers becomes one of floats when a value is missing.
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _headline(

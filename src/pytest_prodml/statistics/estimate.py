@@ -6,7 +6,7 @@ What the functions of `intervals` and `ranking` return and what `checks` turn in
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import TypeAlias
 
@@ -17,6 +17,7 @@ Bounds: TypeAlias = tuple[float | None, float | None]
 #: The probability with which the planned number of rows leads to a decision.
 POWER = 0.9
 _MOST_GROWTH = 1e7
+_LEAST_P_VALUE = 1e-9
 _NORMAL = NormalDist()
 
 
@@ -37,12 +38,15 @@ class Estimate:
         the true one. None on a side that is unbounded.
     note : str, optional
         What a reader must know about the number.
+    seed : int, optional
+        Of the resampling, where the method resamples.
     """
 
     value: float | None
     method: str
     bounds: Callable[[float, float, float], Bounds]
     note: str | None = None
+    seed: int | None = None
 
     def at(self, confidence_level: float) -> Bounds:
         """Return the lower and the upper bound of the data, each at `confidence_level`."""
@@ -52,6 +56,22 @@ class Estimate:
 def not_estimable(method: str, note: str) -> Estimate:
     """Return an estimate without a value: nothing can be proven with it."""
     return Estimate(value=None, method=method, bounds=lambda *_: (None, None), note=note)
+
+
+def mapped(estimate: Estimate, function: Callable[[float], float], *, falling: bool = False) -> Estimate:
+    """Return the estimate of a monotone function of what was estimated; its bounds are those mapped.
+
+    With `falling` the function falls, so that the lower bound becomes the upper one.
+    """
+
+    def bounds(level: float, growth: float, power: float) -> Bounds:
+        lower, upper = (
+            None if end is None else function(end) for end in estimate.bounds(level, growth, power)
+        )
+        return (upper, lower) if falling else (lower, upper)
+
+    value = None if estimate.value is None else function(estimate.value)
+    return replace(estimate, value=value, bounds=bounds)
 
 
 def checked_level(confidence_level: float) -> float:
@@ -82,6 +102,31 @@ def decided(bounds: Bounds, limit: float, *, at_least: bool) -> bool:
     if at_least:
         return (lower is not None and lower >= limit) or (upper is not None and upper < limit)
     return (upper is not None and upper <= limit) or (lower is not None and lower > limit)
+
+
+def p_value(estimate: Estimate, limit: float, *, at_least: bool) -> float | None:
+    """Return the smallest error rate at which the data prove the limit broken.
+
+    The bounds turned round: the p-value of the hypothesis that the limit is kept, for families of alarms.
+    Not below 1e-9; 1 where the value itself keeps the limit or has no bound on that side; None without a
+    value.
+    """
+    if estimate.value is None:
+        return None
+
+    def broken(alpha: float) -> bool:
+        lower, upper = estimate.bounds(1 - alpha, 1.0, 0.5)
+        return (upper is not None and upper < limit) if at_least else (lower is not None and lower > limit)
+
+    low, high = _LEAST_P_VALUE, 0.5 - 1e-6
+    if not broken(high):
+        return 1.0
+    if broken(low):
+        return low
+    while high / low > 1.0001:
+        middle = (low * high) ** 0.5
+        low, high = (low, middle) if broken(middle) else (middle, high)
+    return high
 
 
 def growth_to_decide(

@@ -1,4 +1,6 @@
-"""Intervals for proportions, F1, means of proportions and means: counts or values in, estimates out.
+"""Intervals for proportions, F scores, means of proportions and means: counts or values in, estimates out.
+
+Counts may be fractions: those of weighted rows, scaled so that they sum to the number of rows (see `design`).
 
 Which method serves which number was chosen by its measured one-sided coverage (docs/explanation/coverage.md),
 worst case first: a bound that is sometimes too narrow certifies what it should not.
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +20,17 @@ from pytest_prodml.errors import InputError
 from pytest_prodml.statistics.estimate import (
     Bounds,
     Estimate,
+    mapped,
     normal_quantile,
     not_estimable,
     with_power,
 )
 
 _BINS = 1024
+#: Sums of weights differ from their total by rounding errors.
+_ROUNDING = 1e-9
+_NODES = 200
+_NOT_POSITIVE = "no row is positive or predicted to be"
 
 
 def clopper_pearson(
@@ -31,7 +39,8 @@ def clopper_pearson(
     """Return one-sided exact bounds for proportions, each at `confidence_level` (Clopper, Pearson 1934).
 
     Never below its level, whatever the proportion and the number of trials; conservative for few trials,
-    because the counts are discrete. Fractional counts are accepted, for planning. No trials: 0 and 1.
+    because the counts are discrete. Fractional counts are accepted: for planning, and effective ones. No
+    trials: 0 and 1.
     """
     special = require("scipy.special", extra="performance")
     k, n = np.broadcast_arrays(np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64))
@@ -59,7 +68,7 @@ def wilson(
 
 
 def _check_counts(successes: float, trials: float) -> None:
-    if not 0 <= successes <= trials:
+    if not 0 <= successes <= trials * (1 + _ROUNDING):
         raise InputError(f"{successes} successes among {trials} trials")
 
 
@@ -72,12 +81,12 @@ def _shifted(share: float, trials: float, confidence_level: float, power: float)
     return float(lower), float(upper)
 
 
-def proportion(successes: int, trials: int, *, of: str = "rows") -> Estimate:
+def proportion(successes: float, trials: float, *, of: str = "rows") -> Estimate:
     """Estimate a proportion with exact bounds.
 
     Parameters
     ----------
-    successes, trials : int
+    successes, trials : float
         Counts of independent rows.
     of : str
         What the trials are, for the note when there is none of them.
@@ -85,7 +94,7 @@ def proportion(successes: int, trials: int, *, of: str = "rows") -> Estimate:
     _check_counts(successes, trials)
     if trials == 0:
         return not_estimable("Clopper-Pearson", f"there are no {of}")
-    share = successes / trials
+    share = min(successes / trials, 1.0)
     return Estimate(
         value=share,
         method="Clopper-Pearson",
@@ -93,28 +102,78 @@ def proportion(successes: int, trials: int, *, of: str = "rows") -> Estimate:
     )
 
 
-def f1(true_positives: int, false_positives: int, false_negatives: int) -> Estimate:
+def f1(true_positives: float, false_positives: float, false_negatives: float) -> Estimate:
     """Estimate F1 through its exact form.
 
     F1 = 2J / (1 + J) with J = TP / (TP + FP + FN); given TP + FP + FN, TP is binomial, so exact bounds for J
     become exact bounds for F1. Conditional on the number of rows that are positive or predicted so.
     """
+    found = jaccard(true_positives, false_positives, false_negatives)
+    return replace(mapped(found, lambda share: 2 * share / (1 + share)), method="Clopper-Pearson on J")
+
+
+def jaccard(true_positives: float, false_positives: float, false_negatives: float) -> Estimate:
+    """Estimate the Jaccard index, TP / (TP + FP + FN), with exact bounds; conditional as `f1` is."""
     counted = true_positives + false_positives + false_negatives
     if counted == 0:
-        return not_estimable("Clopper-Pearson on J", "no row is positive or predicted to be")
-    share = true_positives / counted
+        return not_estimable("Clopper-Pearson", _NOT_POSITIVE)
+    return proportion(true_positives, counted)
 
-    def mapped(value: float | None) -> float | None:
-        return None if value is None else 2 * value / (1 + value)
+
+def f_beta(true_positives: float, false_positives: float, false_negatives: float, *, beta: float) -> Estimate:
+    """Estimate F-beta = (1 + b) TP / ((1 + b) TP + b FN + FP) with b = beta^2.
+
+    "F-beta is at least f" is a claim about a mean: (1 + b)(1 - f) TP - b f FN - f FP >= 0 over the rows that
+    are positive or predicted so. Gaffke's bounds of that mean (see `bounded_mean`), inverted, are quantiles
+    of F-beta with Dirichlet shares for the three counts, one more row being of the worst kind (a false
+    negative if beta is at least 1, else a false positive) or a true positive. With beta = 1 they are the
+    exact bounds of `f1`. The quantiles are found by numerical integration over the Beta distributions.
+    """
+    if not (math.isfinite(beta) and beta > 0):
+        raise InputError(f"beta must be a positive number, got {beta!r}")
+    counted = true_positives + false_positives + false_negatives
+    method = "Gaffke, inverted"
+    if counted == 0:
+        return not_estimable(method, _NOT_POSITIVE)
+    b = beta * beta
+    hits = (1 + b) * true_positives
+    value = hits / (hits + b * false_negatives + false_positives)
 
     def bounds(level: float, growth: float, power: float) -> Bounds:
-        lower, upper = _shifted(share, counted * growth, level, power)
-        return mapped(lower), mapped(upper)
+        probability = with_power(level, power)
+        tp, fp, fn = (count * growth for count in (true_positives, false_positives, false_negatives))
+        worst = (fp, fn + 1) if b >= 1 else (fp + 1, fn)
+        lower = _f_quantile(tp, *worst, b, 1 - probability) if tp > 0 else 0.0
+        upper = _f_quantile(tp + 1, fp, fn, b, probability) if fp + fn > 0 else 1.0
+        return min(lower, value), max(upper, value)
 
-    return Estimate(value=mapped(share), method="Clopper-Pearson on J", bounds=bounds)
+    return Estimate(value=value, method=method, bounds=bounds)
 
 
-def mean_of_proportions(successes: Sequence[int], trials: Sequence[int], *, of: Sequence[str]) -> Estimate:
+def _f_quantile(tp: float, fp: float, fn: float, b: float, probability: float) -> float:
+    """Return the quantile of F-beta for (TP, FP, FN) shares that are Dirichlet distributed.
+
+    Given the share x of false negatives among the errors, F <= f is J <= j(f, x), and J is Beta distributed
+    independently of x. So its distribution function is an integral over x, here over equal probabilities.
+    """
+    special = require("scipy.special", extra="performance")
+    middle = (np.arange(_NODES) + 0.5) / _NODES
+    both = fp > 0 and fn > 0
+    missed = special.betaincinv(fn, fp, middle) if both else np.array([float(fn > 0)])
+    cost = b * missed + 1 - missed
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        f = (low + high) / 2
+        # (1 + b)(1 - f) J = f cost (1 - J)
+        share = f * cost / (f * cost + (1 + b) * (1 - f))
+        below = float(special.betainc(tp, fp + fn, share).mean())
+        low, high = (low, f) if below > probability else (f, high)
+    return (low + high) / 2
+
+
+def mean_of_proportions(
+    successes: Sequence[float], trials: Sequence[float], *, of: Sequence[str]
+) -> Estimate:
     """Estimate the mean of independent proportions (balanced accuracy: the recalls of the classes).
 
     The exact limits of the single proportions are combined by the method of variance estimates recovery
@@ -126,7 +185,8 @@ def mean_of_proportions(successes: Sequence[int], trials: Sequence[int], *, of: 
         if count == 0:
             return not_estimable(method, f"there are no {name}")
     k, n = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
-    shares = k / n
+    shares = np.minimum(k / n, 1.0)
+    k = shares * n
     value = float(shares.mean())
 
     def bounds(level: float, growth: float, power: float) -> Bounds:
@@ -138,22 +198,23 @@ def mean_of_proportions(successes: Sequence[int], trials: Sequence[int], *, of: 
     return Estimate(value=value, method=method, bounds=bounds)
 
 
-def mean(values: npt.ArrayLike) -> Estimate:
+def mean(values: npt.ArrayLike, weights: npt.NDArray[np.float64] | None = None) -> Estimate:
     """Estimate a mean with Student's t bounds.
 
     For values without a long tail on one side; for losses that lie in [0, 1] use `bounded_mean`. A single
-    value has no bounds.
+    value has no bounds. `weights` are those of `design.share_of_weight`.
     """
     array = _finite(values)
     method = "Student t"
-    if array.size == 0:
+    if array.size == 0 or (weights is not None and not weights.any()):
         return not_estimable(method, "there are no rows")
-    center, n = float(array.mean()), array.size
+    center, n = float(np.average(array, weights=weights)), array.size
     if n < 2:
         return Estimate(
             value=center, method=method, bounds=lambda *_: (None, None), note="one row has no spread"
         )
-    error = float(array.std(ddof=1)) / math.sqrt(n)
+    variance = float(np.average((array - center) ** 2, weights=weights)) * n / (n - 1)
+    error = math.sqrt(variance / n)
 
     def bounds(level: float, growth: float, power: float) -> Bounds:
         stdtrit = require("scipy.special", extra="performance").stdtrit
@@ -163,7 +224,7 @@ def mean(values: npt.ArrayLike) -> Estimate:
     return Estimate(value=center, method=method, bounds=bounds)
 
 
-def bounded_mean(values: npt.ArrayLike) -> Estimate:
+def bounded_mean(values: npt.ArrayLike, weights: npt.NDArray[np.float64] | None = None) -> Estimate:
     """Estimate the mean of values in [0, 1] (the Brier score: squared errors) with Gaffke's bounds.
 
     The upper bound is the quantile of sum D_i x_i with D uniform on the simplex and one more value, the worst
@@ -174,26 +235,26 @@ def bounded_mean(values: npt.ArrayLike) -> Estimate:
 
     The quantile is found by a saddlepoint approximation (error of the tail probability up to 0.002 on the
     careful side, 1e-5 on the other), so there is no seed. Rows are reduced to 1,024 bins of equal width that
-    keep their means.
+    keep their means. `weights` are those of `design.share_of_weight`.
     """
     array = _finite(values)
     method = "Gaffke"
-    if array.size == 0:
+    if array.size == 0 or (weights is not None and not weights.any()):
         return not_estimable(method, "there are no rows")
     low, high = float(np.min(array)), float(np.max(array))
     if low < 0 or high > 1:
         raise InputError(f"values between 0 and 1 are needed, got {low:.4g} to {high:.4g}")
     bins = np.minimum((array * _BINS).astype(np.int64), _BINS - 1)
-    counts = np.bincount(bins, minlength=_BINS)
+    counts = np.bincount(bins, weights=weights, minlength=_BINS).astype(np.float64)
     used = counts > 0
-    means = np.clip(np.bincount(bins, weights=array, minlength=_BINS)[used] / counts[used], 0.0, 1.0)
-    weights = counts[used].astype(np.float64)
-    value = float(array.mean())
+    sums = np.bincount(bins, weights=array if weights is None else array * weights, minlength=_BINS)
+    means, counts = np.clip(sums[used] / counts[used], 0.0, 1.0), counts[used]
+    value = float(np.average(array, weights=weights))
 
     def bounds(level: float, growth: float, power: float) -> Bounds:
         probability = with_power(level, power)
-        upper = _gaffke_upper(means, weights * growth, probability)
-        lower = 1 - _gaffke_upper(1 - means, weights * growth, probability)
+        upper = _gaffke_upper(means, counts * growth, probability)
+        lower = 1 - _gaffke_upper(1 - means, counts * growth, probability)
         return min(max(lower, 0.0), value), max(min(upper, 1.0), value)
 
     return Estimate(value=value, method=method, bounds=bounds)

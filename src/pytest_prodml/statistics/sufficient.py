@@ -109,24 +109,49 @@ def cross_table(columns: Sequence[Codes], sizes: Sequence[int]) -> Counts:
     """
     if math.prod(sizes) == 0:
         return np.zeros(tuple(sizes), dtype=np.int64)
+    fused = _fused(columns, sizes)
+    return np.bincount(fused, minlength=math.prod(sizes)).reshape(tuple(sizes)).astype(np.int64)
+
+
+def weighted_cross_table(
+    columns: Sequence[Codes], sizes: Sequence[int], weights: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Sum the rows' weights for every combination of codes; otherwise as `cross_table`."""
+    if math.prod(sizes) == 0:
+        return np.zeros(tuple(sizes))
+    fused = _fused(columns, sizes)
+    return np.bincount(fused, weights=weights, minlength=math.prod(sizes)).reshape(tuple(sizes))
+
+
+def _fused(columns: Sequence[Codes], sizes: Sequence[int]) -> Codes:
     fused = np.zeros(len(columns[0]), dtype=np.intp)
     for codes, size in zip(columns, sizes, strict=True):
         fused = fused * size + codes
-    return np.bincount(fused, minlength=math.prod(sizes)).reshape(tuple(sizes)).astype(np.int64)
+    return fused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreTable:
-    """Positives and negatives at each distinct score, from the highest score down."""
+    """Positives and negatives at each distinct score, from the highest score down: rows, or their weights."""
 
     scores: npt.NDArray[np.float64]
-    positives: Counts
-    negatives: Counts
+    positives: Counts | npt.NDArray[np.float64]
+    negatives: Counts | npt.NDArray[np.float64]
 
 
-def score_table(is_positive: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> ScoreTable:
-    """Sort the rows by score once and count the classes at each score."""
+def score_table(
+    is_positive: npt.NDArray[np.bool_],
+    scores: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.float64] | None = None,
+) -> ScoreTable:
+    """Sort the rows by score once and count the classes at each score, or sum the rows' `weights`."""
     distinct, inverse = np.unique(scores, return_inverse=True)
+    if weights is not None:
+        sums = [
+            np.bincount(inverse, weights=weights * rows, minlength=distinct.size)[::-1]
+            for rows in (is_positive, ~is_positive)
+        ]
+        return ScoreTable(scores=distinct[::-1], positives=sums[0], negatives=sums[1])
     total = np.bincount(inverse, minlength=distinct.size).astype(np.int64)
     positives = np.bincount(inverse[is_positive], minlength=distinct.size).astype(np.int64)
     return ScoreTable(scores=distinct[::-1], positives=positives[::-1], negatives=(total - positives)[::-1])

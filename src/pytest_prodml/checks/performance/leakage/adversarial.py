@@ -1,0 +1,87 @@
+"""Training and test rows -> how well a classifier tells them apart: the ROC AUC of adversarial validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_prodml._lazy import require
+from pytest_prodml.checks.performance.leakage.columns import SharedColumn
+from pytest_prodml.statistics.estimate import Estimate, not_estimable
+from pytest_prodml.statistics.ranking import roc_auc
+from pytest_prodml.statistics.sufficient import score_table
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+#: Rows of each table beyond which a random part of them is used.
+MOST_ROWS = 10_000
+_FOLDS = 5
+_LEAST_ROWS = 25
+_MOST_LEVELS = 250
+_TREES = 40
+_LEAVES = 15
+
+
+def told_apart(columns: Sequence[SharedColumn], *, seed: int) -> Estimate:
+    """Estimate how well training and test rows can be told apart: out-of-fold ROC AUC, 0.5 if not at all.
+
+    Gradient-boosted trees (scikit-learn's HistGradientBoostingClassifier with 40 trees) in five stratified
+    folds; missing values and categories are read as they are. At most 10,000 rows of each table are used.
+    The scores of all folds are pooled. A column of text with more than 250 levels is left out.
+    """
+    method = "adversarial validation"
+    rng = np.random.default_rng(seed)
+    n_reference = columns[0].n_reference
+    sides = (np.arange(n_reference), np.arange(n_reference, columns[0].values.size))
+    if min(side.size for side in sides) < _LEAST_ROWS:
+        return not_estimable(method, f"fewer than {_LEAST_ROWS} rows of a table can not be told apart")
+    rows = np.concatenate([rng.permutation(side)[:MOST_ROWS] for side in sides])
+    matrix, categorical = _matrix(columns, rows)
+    if matrix.shape[1] == 0:
+        return not_estimable(method, "no column can be read by a classifier")
+    is_test = rows >= n_reference
+    folds = np.empty(rows.size, dtype=np.intp)
+    for side in (False, True):
+        place = np.flatnonzero(is_test == side)
+        folds[place] = rng.permutation(place.size) % _FOLDS
+    scores = np.empty(rows.size)
+    ensemble = require("sklearn.ensemble", extra="pipeline")
+    # Tables of this size are slower with many threads than with one.
+    one_thread = require("threadpoolctl", extra="pipeline").threadpool_limits(limits=1)
+    with one_thread:
+        for fold in range(_FOLDS):
+            out = folds == fold
+            model = ensemble.HistGradientBoostingClassifier(
+                max_iter=_TREES,
+                max_leaf_nodes=_LEAVES,
+                early_stopping=False,
+                categorical_features=categorical,
+                random_state=seed,
+            )
+            model.fit(matrix[~out], is_test[~out])
+            scores[out] = model.predict_proba(matrix[out])[:, 1]
+    found = roc_auc(score_table(is_test, scores))
+    told = f"{int(np.count_nonzero(~is_test)):,} training and {int(np.count_nonzero(is_test)):,} test rows"
+    note = f"{found.note}; {told}" if found.note else told
+    return Estimate(
+        value=found.value, method=f"{found.method}, out of fold", bounds=found.bounds, note=note, seed=seed
+    )
+
+
+def _matrix(columns: Sequence[SharedColumn], rows: npt.NDArray[np.intp]) -> tuple[Array, list[bool]]:
+    read, categorical = [], []
+    for column in columns:
+        values = column.values[rows]
+        if column.is_number:
+            # Infinite values would stop the classifier; the largest float of 32 bits stands for them.
+            read.append(np.nan_to_num(values, nan=np.nan, posinf=3e38, neginf=-3e38))
+            categorical.append(False)
+            continue
+        _, levels = np.unique(values, return_inverse=True)
+        if int(np.max(levels)) < _MOST_LEVELS:
+            read.append(levels.astype(np.float64))
+            categorical.append(True)
+    return (np.column_stack(read) if read else np.empty((rows.size, 0))), categorical
