@@ -6,6 +6,7 @@ import inspect
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,15 @@ from plugin.project import Project
 from pytest_prodml.plugin import dimensions
 from pytest_prodml.plugin.gates import GateOptions
 from pytest_prodml.plugin.markers import MARKERS
+from pytest_prodml.plugin.performance import PerformanceGate
+from pytest_prodml.plugin.performance_limits import LimitsOfPerformance
 from pytest_prodml.plugin.settings import DataSettings, ModelSettings, Settings, load_settings
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "pytest.md").read_text(encoding="utf-8")
+PERFORMANCE = (Path(__file__).parents[2] / "docs" / "reference" / "performance.md").read_text(
+    encoding="utf-8"
+)
+AVERAGES = ("_macro", "_micro", "_weighted", "_samples")
 PARTS = {part.partition("\n")[0]: part for part in TEXT.split("\n## ")[1:]}
 
 
@@ -58,7 +65,6 @@ def test_markers() -> None:
 
 GATES = {
     "ml_data": dimensions.DataGate,
-    "ml_performance": dimensions.PerformanceGate,
     "ml_fairness": dimensions.FairnessGate,
     "ml_behavior": dimensions.BehaviorGate,
     "ml_latency": dimensions.LatencyGate,
@@ -66,12 +72,42 @@ GATES = {
 }
 
 
-@pytest.mark.parametrize("name", MARKERS)
+@pytest.mark.parametrize("name", GATES)
 def test_methods_of_a_fixture(name: str) -> None:
     [row] = [line for line in TEXT.splitlines() if line.startswith(f"| `{name}` | `")]
     told = dict(re.findall(r"`([a-z_]+)\((.*?)\)`", row))
     methods = {key: value for key, value in vars(GATES[name]).items() if not key.startswith("_")}
     assert list(told) == list(methods)
+    check_signatures(told, methods)
+
+
+def test_methods_of_performance() -> None:
+    told = dict(re.findall(r"^\| `([a-z_]+)\((.*?)\)` \|", PERFORMANCE, flags=re.MULTILINE))
+    methods = {
+        key: value
+        for owner in (LimitsOfPerformance, PerformanceGate)
+        for key, value in vars(owner).items()
+        if not key.startswith("_")
+    }
+    assert list(told) == list(methods)
+    check_signatures(told, methods)
+    [row] = [line for line in TEXT.splitlines() if line.startswith("| `ml_performance` | `")]
+    assert re.findall(r"`([a-z_]+)`", row) == ["ml_performance", *methods]
+
+
+def test_every_metric_is_on_the_page() -> None:
+    from pytest_prodml.checks.performance import METRICS
+    from pytest_prodml.checks.performance.metrics import metric_named
+
+    table = PERFORMANCE.partition("\n## Metrics")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([a-z0-9_.@%]+)`", table.partition("A metric of your own")[0]))
+    families = {f"{name}{suffix}" for name in ("precision", "recall", "f1", "jaccard") for suffix in AVERAGES}
+    assert set(METRICS) - named - families == set()
+    for name in named - set(AVERAGES) - {"neg_", "at_most", "query"}:
+        metric_named(name)
+
+
+def check_signatures(told: dict[str, str], methods: dict[str, Any]) -> None:
     for method, arguments in told.items():
         parameters = list(inspect.signature(methods[method]).parameters.values())[1:]
         shown = re.sub(r"\([^)]*\)", "()", arguments)

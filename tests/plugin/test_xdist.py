@@ -68,6 +68,9 @@ VOLATILE = {
     "startedAt",
     "issuedAt",
     "expiresAt",
+    "serial",
+    "nonce",
+    "renderings",  # a page shows when and by whom
     "durationSeconds",
     "worker",
     "workers",

@@ -55,11 +55,12 @@ def activate(config: pytest.Config) -> None:
 
 def _control(config: pytest.Config) -> tuple[Settings, Brief]:
     from pytest_prodml.plugin.controller import Controller
-    from pytest_prodml.plugin.preparation import prepare
+    from pytest_prodml.plugin.preparation import look_of, prepare
 
     clear(config)
     plan = prepare(config)
-    brief = Brief(run_id=uuid.uuid4().hex, policy=plan.policy, waivers=plan.waivers)
-    controller = Controller(config, plan, run_id=brief.run_id, brief=dumps(brief))
+    run_id = uuid.uuid4().hex
+    brief = Brief(run_id=run_id, policy=plan.policy, waivers=plan.waivers, look=look_of(plan, run_id=run_id))
+    controller = Controller(config, plan, run_id=run_id, look=brief.look, brief=dumps(brief))
     config.pluginmanager.register(controller, "prodml-controller")
     return plan.settings, brief

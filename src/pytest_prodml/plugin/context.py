@@ -12,7 +12,7 @@ import pytest
 from pytest_prodml.errors import ConfigurationError
 from pytest_prodml.plugin import options
 from pytest_prodml.plugin.settings import Settings, load_settings
-from pytest_prodml.records import Environment, Policy, Waiver
+from pytest_prodml.records import Environment, Look, Policy, Waiver
 
 if TYPE_CHECKING:
     from pytest_prodml.adapters.predictor import Predictor
@@ -30,6 +30,7 @@ class Brief:
     run_id: str
     policy: Policy
     waivers: tuple[Waiver, ...] = ()
+    look: Look | None = None
 
 
 class Context:
@@ -50,10 +51,13 @@ class Context:
 
     @property
     def confidence_level(self) -> float:
-        """The one-sided level of every bound: the project's own, else the policy's, else 0.95."""
-        if self.settings.confidence_level is not None:
-            return self.settings.confidence_level
-        return self.policy.confidence_level if self.policy else _DEFAULT_LEVEL
+        """The one-sided level of every bound: what this look at the test set leaves, where looks are planned.
+
+        Else the project's own, else the policy's, else 0.95.
+        """
+        if self.brief is not None and self.brief.look is not None:
+            return self.brief.look.confidence_level
+        return planned_level(self.settings, self.policy)
 
     @property
     def is_shared_host(self) -> bool:
@@ -126,6 +130,13 @@ def context_of(config: pytest.Config) -> Context:
         settings = load_settings(config.rootpath, options.given(config))
         config.stash[CONTEXT] = Context(config, settings, None)
     return config.stash[CONTEXT]
+
+
+def planned_level(settings: Settings, policy: Policy | None) -> float:
+    """Return the one-sided level that all looks at a test set share."""
+    if settings.confidence_level is not None:
+        return settings.confidence_level
+    return policy.confidence_level if policy else _DEFAULT_LEVEL
 
 
 def check_level(settings: Settings, policy: Policy) -> None:

@@ -14,11 +14,12 @@ from pytest_prodml.errors import ProdmlError
 from pytest_prodml.plugin.certification import Conclusion, certify
 from pytest_prodml.plugin.outputs import LogHead, RunLog, now, remove_certificate
 from pytest_prodml.plugin.preparation import Plan
+from pytest_prodml.plugin.provenance import provenance
 from pytest_prodml.plugin.recorder import INVENTORY, INVENTORY_NAME
 from pytest_prodml.plugin.runs import RunMerger
 from pytest_prodml.plugin.summary import write_summary
 from pytest_prodml.policy.load import policy_digest
-from pytest_prodml.records import GateRun, RunSummary
+from pytest_prodml.records import GateRun, Look, RunSummary
 
 #: Name of the `Brief` in xdist's `workerinput`.
 BRIEF_NAME = "prodml_brief"
@@ -34,10 +35,13 @@ class Worker(Protocol):
 class Controller:
     """Merges what the tests told, decides when they are done, and answers for the exit status."""
 
-    def __init__(self, config: pytest.Config, plan: Plan, *, run_id: str, brief: str) -> None:
+    def __init__(
+        self, config: pytest.Config, plan: Plan, *, run_id: str, look: Look | None, brief: str
+    ) -> None:
         self.config = config
         self.plan = plan
         self.run_id = run_id
+        self.look = look
         self.brief = brief
         self.started_at = now()
         self.merger = RunMerger()
@@ -46,6 +50,7 @@ class Controller:
         self._collection_errors = 0
         self._told = False
         self._log: RunLog | None = None
+        self._log_problem: OSError | None = None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Worker) -> None:
@@ -70,7 +75,12 @@ class Controller:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Merge one report, and log the gate runs that it completes."""
-        self._write_log(self.merger.add(report))
+        runs = self.merger.add(report)
+        try:
+            self._write_log(runs)
+        except OSError as error:
+            # A full disk must not end the session as an internal error; without its log no run is certified.
+            self._log_problem = self._log_problem or error
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -111,7 +121,10 @@ class Controller:
             self.merger.add_inventory(self.config.stash[INVENTORY])
         try:
             self._write_log(self.merger.finish())
-            if self._collection_errors:
+            if self._log_problem is not None:
+                problem = f"the run log can not be written: {self._log_problem}"
+                self.conclusion = Conclusion(problem=problem)
+            elif self._collection_errors:
                 noun = "error" if self._collection_errors == 1 else "errors"
                 problem = f"{self._collection_errors} {noun} during collection"
                 self.conclusion = Conclusion(problem=problem)
@@ -138,9 +151,15 @@ class Controller:
             exit_status=int(status),
             workers=len(self._workers),
             target=self.plan.settings.target,
+            look=self.look,
             inventory_complete=self.merger.inventories > 0,
             ordinary_tests=self.merger.ordinary_tests(),
             plugins={item.project_name: item.version for _, item in distributions},
+            provenance=provenance(
+                self.config,
+                [gate.location for gate in self.merger.gates],
+                out=self.plan.settings.out,
+            ),
         )
 
     def _write_log(self, runs: Sequence[GateRun]) -> None:

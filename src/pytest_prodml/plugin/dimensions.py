@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-class _Bound:
+class Bound:
     """A gate's recorder with the fixtures of its test."""
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
@@ -26,7 +26,7 @@ class _Bound:
         self._context = context_of(request.config)
 
 
-class _ModelBound(_Bound):
+class ModelBound(Bound):
     """A gate about the model on held-out data."""
 
     def __init__(self, request: pytest.FixtureRequest, model: object, data: object) -> None:
@@ -41,7 +41,7 @@ class _ModelBound(_Bound):
         )
 
 
-class DataGate(_Bound):
+class DataGate(Bound):
     """What the `ml_data` fixture returns."""
 
     def conforms_to(
@@ -80,70 +80,7 @@ class DataGate(_Bound):
         )
 
 
-class PerformanceGate(_ModelBound):
-    """What the `ml_performance` fixture returns."""
-
-    def at_least(
-        self, metric: str, limit: float, *, margin: float = 0.0, threshold: float | None = None
-    ) -> Evidence:
-        """Show that a metric is at least `limit`; see `checks.performance.at_least`.
-
-        Metrics of decisions take the configured decision; `threshold` asks about another one, for example
-        accuracy at even odds (0.5) of a model that declines from 0.22 on.
-        """
-        __tracebackhide__ = True
-        from pytest_prodml.checks.performance import at_least
-
-        return self._measure(at_least, metric, limit, margin, threshold)
-
-    def at_most(
-        self, metric: str, limit: float, *, margin: float = 0.0, threshold: float | None = None
-    ) -> Evidence:
-        """Show that a metric is at most `limit`; see `at_least` and `checks.performance.at_most`."""
-        __tracebackhide__ = True
-        from pytest_prodml.checks.performance import at_most
-
-        return self._measure(at_most, metric, limit, margin, threshold)
-
-    def _measure(
-        self,
-        check: Callable[..., Evidence],
-        metric: str,
-        limit: float,
-        margin: float,
-        threshold: float | None,
-    ) -> Evidence:
-        __tracebackhide__ = True
-        model = self._model
-        return self._settle(
-            lambda: check(
-                metric,
-                limit,
-                model.labels,
-                **self._predictions(metric, threshold),
-                positive_label=model.settings.positive,
-                margin=margin,
-                gate_id=self._session.gate_id,
-                confidence_level=self._session.confidence_level,
-            )
-        )
-
-    def _predictions(self, metric: str, threshold: float | None) -> dict[str, Any]:
-        """Return what `metric` is computed from, and no more: a prediction may be expensive."""
-        __tracebackhide__ = True
-        from pytest_prodml.checks.performance import METRICS, Kind
-
-        known = METRICS.get(metric)
-        if known is None:
-            return {}
-        if known.kind in {Kind.RANKING, Kind.PROBABILITIES}:
-            return {"y_score": self._model.scores}
-        if threshold is not None:
-            return {"y_score": self._model.scores, "threshold": threshold}
-        return {"y_pred": self._model.decisions}
-
-
-class FairnessGate(_ModelBound):
+class FairnessGate(ModelBound):
     """What the `ml_fairness` fixture returns."""
 
     def difference_at_most(
@@ -188,7 +125,7 @@ class FairnessGate(_ModelBound):
         )
 
 
-class BehaviorGate(_ModelBound):
+class BehaviorGate(ModelBound):
     """What the `ml_behavior` fixture returns."""
 
     def invariant_to(
@@ -267,7 +204,7 @@ class BehaviorGate(_ModelBound):
         )
 
 
-class LatencyGate(_ModelBound):
+class LatencyGate(ModelBound):
     """What the `ml_latency` fixture returns."""
 
     def __init__(self, request: pytest.FixtureRequest, model: object, data: object) -> None:
@@ -330,7 +267,7 @@ class LatencyGate(_ModelBound):
         return known
 
 
-class PipelineGate(_Bound):
+class PipelineGate(Bound):
     """What the `ml_pipeline` fixture returns."""
 
     def parity(

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
         DataGate,
         FairnessGate,
         LatencyGate,
-        PerformanceGate,
         PipelineGate,
     )
+    from pytest_prodml.plugin.performance import PerformanceGate
     from pytest_prodml.plugin.subjects import Target
     from pytest_prodml.plugin.verdicts import GateSession
 
@@ -127,7 +127,7 @@ def ml_data(request: pytest.FixtureRequest) -> DataGate:
 @pytest.fixture
 def ml_performance(request: pytest.FixtureRequest, prodml_model: Any, prodml_test: Any) -> PerformanceGate:  # noqa: ANN401
     """Check predictive performance: `ml_performance.at_least("roc_auc", 0.8)`."""
-    from pytest_prodml.plugin.dimensions import PerformanceGate
+    from pytest_prodml.plugin.performance import PerformanceGate
 
     return PerformanceGate(request, prodml_model, prodml_test)
 

@@ -101,7 +101,8 @@ def attach_phase(
     state = _state(call, report)
     reason = _reason(call, report)
     waiver = context.waivers.get(gate.id)
-    if waiver is not None and report.when == "call" and state is None and not hasattr(report, "wasxfail"):
+    waivable = report.when == "call" and state in {None, RunState.FAILED}
+    if waiver is not None and waivable and not hasattr(report, "wasxfail"):
         accepted = report.passed and item.stash.get(WAIVED, False)
         if accepted or (report.failed and call.excinfo is not None):
             state = RunState.PASSED if report.passed else RunState.FAILED
@@ -120,14 +121,20 @@ def attach_phase(
 
 
 def _state(call: pytest.CallInfo[None], report: pytest.TestReport) -> RunState | None:
-    """Return what the report's own outcome can not tell."""
-    if call.excinfo is None or not report.failed:
+    """Return what happened when an exception ended the phase, whatever became of the report.
+
+    Other plugins may rewrite a report's outcome, before this or later; what was raised stays what it was.
+    None where nothing was raised, or where the report tells a skip or an expected failure.
+    """
+    if call.excinfo is None:
+        return RunState.XPASSED if str(report.longrepr).startswith("[XPASS(strict)]") else None
+    if report.skipped:
         return None
     if isinstance(call.excinfo.value, ProdmlError):
         return RunState.ERRORED
     if _TIMEOUT.search(str(call.excinfo.value)):
         return RunState.TIMED_OUT
-    return None
+    return RunState.FAILED if report.when == "call" else RunState.ERRORED
 
 
 def _reason(call: pytest.CallInfo[None], report: pytest.TestReport) -> str:

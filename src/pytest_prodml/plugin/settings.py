@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_prodml.codec import decode, parse_toml, snake_case
 from pytest_prodml.errors import ConfigurationError, MalformedError
+from pytest_prodml.plugin.looks import LookSettings, look_problems
 from pytest_prodml.plugin.options import DEFAULT_OUT
 
 _LARGEST_SEED = 2**53 - 1
@@ -45,13 +46,22 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSettings:
-    """`[tool.prodml.data]`: the tables behind the data fixtures, and their columns."""
+    """`[tool.prodml.data]`: the tables behind the data fixtures, and their columns.
+
+    Rows with the same `entity` (a client, a document) are not independent: bounds count entities. A row
+    stands for `sample_weight` rows of the population. `query` names the rows that are ranked against each
+    other, `timestamp` the time of a row.
+    """
 
     reference: str | None = None
     test: str | None = None
     current: str | None = None
     target: str | None = None
     sensitive: tuple[str, ...] = ()
+    entity: str | None = None
+    timestamp: str | None = None
+    sample_weight: str | None = None
+    query: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +73,7 @@ class _File:
     key: str | None = None
     target: str | None = None
     baseline: str | None = None
+    baseline_keys: tuple[str, ...] = ()
     pipeline: str | None = None
     seed: int = 0
     confidence_level: float | None = None
@@ -70,6 +81,7 @@ class _File:
     waiver_keys: tuple[str, ...] = ()
     model: ModelSettings = field(default_factory=ModelSettings)
     data: DataSettings = field(default_factory=DataSettings)
+    looks: LookSettings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +98,7 @@ class Settings:
     key: str | None
     target: str | None
     baseline: str | None
+    baseline_keys: tuple[str, ...] = ()
     pipeline: str | None
     sign: bool
     seed: int
@@ -94,6 +107,7 @@ class Settings:
     waiver_keys: tuple[str, ...]
     model: ModelSettings
     data: DataSettings
+    looks: LookSettings | None
 
     def at(self, path: str) -> Path:
         """Return `path` as seen from the rootdir."""
@@ -137,6 +151,7 @@ def load_settings(root: Path, given: Mapping[str, str | bool]) -> Settings:
         key=_text(given.get("key")) or file.key,
         target=_text(given.get("target")) or file.target,
         baseline=_text(given.get("baseline")) or file.baseline,
+        baseline_keys=file.baseline_keys,
         pipeline=file.pipeline,
         sign=bool(given.get("sign", True)),
         seed=file.seed,
@@ -145,6 +160,7 @@ def load_settings(root: Path, given: Mapping[str, str | bool]) -> Settings:
         waiver_keys=file.waiver_keys,
         model=ModelSettings(**model),
         data=file.data,
+        looks=file.looks,
     )
 
 
@@ -193,4 +209,4 @@ def _problems(file: _File) -> list[str]:
         problems.append(f"expected a finite number, got {threshold} @ $.model.threshold")
     if not file.out.strip():
         problems.append("expected a directory, got an empty text @ $.out")
-    return problems
+    return problems + look_problems(file.looks)

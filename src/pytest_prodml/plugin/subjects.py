@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -220,6 +220,20 @@ class ModelOnData:
                 hint="set positive_label under [tool.prodml.model], or leave the threshold out",
             )
         return np.where(self.scores >= threshold, np.asarray(positive), np.asarray(others[0]))
+
+    @property
+    def classes(self) -> list[Any] | None:
+        """The classes in the order of the score's columns; None where the model does not know or has two."""
+        known = getattr(self.predictor, "classes", None)
+        return None if known is None or len(known) < 3 else list(known)
+
+    def column(self, role: str) -> np.ndarray | None:
+        """Return the column named for `role`: sample_weight, entity, query or timestamp; None without one."""
+        __tracebackhide__ = True
+        from pytest_prodml.adapters.tables import column
+
+        name: str | None = getattr(self._context.settings.data, role)
+        return None if name is None else column(self.dataset, name).to_numpy()
 
     def prepared_calls(self, batch_size: int, *, seed: int) -> list[Callable[[], object]]:
         """Return calls of the model on `batch_size` rows each, the input converted already.

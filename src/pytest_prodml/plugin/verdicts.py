@@ -18,8 +18,9 @@ from pytest_prodml.plugin.context import Context, context_of
 from pytest_prodml.plugin.gates import GATE, gate_of, seed_of
 from pytest_prodml.plugin.markers import MARKERS, ProdmlGateWarning
 from pytest_prodml.plugin.recorder import PENDING, WAIVED
+from pytest_prodml.policy.criterion import Judgement
 from pytest_prodml.policy.decide import is_required
-from pytest_prodml.policy.judge import Judgement, judge
+from pytest_prodml.policy.judge import judge, rule_of
 from pytest_prodml.records import Evidence, Gate, GateRun, Limit, Outcome, RunState, Severity, Subject
 
 
@@ -121,7 +122,13 @@ class GateSession:
         policy = self._context.policy
         # What another call of the same test is going to measure is judged there, and all of it at the end.
         limits = [limit for limit in policy.limits if _is_measured(limit, evidence)] if policy else []
-        return judge(self._gate, run, confidence_level=self.confidence_level, limits=limits)
+        return judge(
+            self._gate,
+            run,
+            confidence_level=self.confidence_level,
+            limits=limits,
+            rule=rule_of(policy, self.gate_id),
+        )
 
     def _tell(self, judged: Judgement) -> None:
         __tracebackhide__ = True
