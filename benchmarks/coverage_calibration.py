@@ -164,7 +164,7 @@ def recalibrations(repetitions: int) -> Iterator[Row]:
         for n in (200, 1_000, 5_000):
             slopes: dict[str, list[Found]] = {model: [] for model in SLOPES}
             intercepts: list[Found] = []
-            for _ in range(repetitions // 2 if n < 5_000 else repetitions // 8):
+            for _ in range(repetitions if n < 5_000 else repetitions // 2):
                 true, outcome = drawn(rng, chance, n)
                 model = list(SLOPES)[int(rng.integers(3))]
                 estimate = calibration_slope(MODELS[model](true), outcome, SIMPLE)
@@ -186,12 +186,14 @@ def thresholds(repetitions: int) -> Iterator[Row]:
     for point in (1 / 6, 0.3, 0.5):
         for n in (200, 1_000, 5_000):
             paid, regrets = [], []
-            for repetition in range(repetitions // 10):
+            for repetition in range(2 * repetitions):
                 score = rng.random(n)
                 truth = rng.random(n) < score
                 paid.append(
                     (expected_cost(truth, score >= point, costs, SIMPLE).at(LEVEL), float(cost(point)))
                 )
+                if repetition >= repetitions // 4:  # the regret costs a hundred times as much
+                    continue
                 grid = candidate_thresholds(score)
                 regret, _ = threshold_regret(
                     truth,

@@ -154,7 +154,8 @@ class Controller:
             look=self.look,
             inventory_complete=self.merger.inventories > 0,
             ordinary_tests=self.merger.ordinary_tests(),
-            plugins={item.project_name: item.version for _, item in distributions},
+            # A distribution that is being replaced while the tests run has neither name nor version.
+            plugins={item.project_name or "unknown": item.version or "unknown" for _, item in distributions},
             provenance=provenance(
                 self.config,
                 [gate.location for gate in self.merger.gates],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from pytest_prodml.adapters import as_predictor
 from pytest_prodml.adapters.predictor import Predictor, finite_scores
-from pytest_prodml.adapters.tables import Dataset
+from pytest_prodml.adapters.tables import Dataset, column
 from pytest_prodml.checks.labels import Label
 from pytest_prodml.checks.performance.evidence import checked_burden, evidence, measurement
 from pytest_prodml.checks.performance.limits import resolved
@@ -19,6 +20,7 @@ from pytest_prodml.checks.performance.registry import Metric, Needs
 from pytest_prodml.checks.performance.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Comparison, Criterion, Evidence, JsonValue
+from pytest_prodml.statistics.design import adjusted, design_of, share_of_weight
 from pytest_prodml.statistics.estimate import Estimate, checked_level
 from pytest_prodml.statistics.intervals import bounded_mean
 from pytest_prodml.statistics.spread import nearly_all, order_statistic_level, standard_deviation
@@ -49,6 +51,8 @@ def stable(
     positive_label: Label = 1,
     threshold: float | None = None,
     labels: Sequence[Label] | None = None,
+    entity: str | None = None,
+    sample_weight: str | None = None,
     burden: str = "compliance",
     gate_id: str,
     confidence_level: float = 0.95,
@@ -78,6 +82,11 @@ def stable(
         For the share of decisions that differ between two retrainings, `changed_decisions`.
     positive_label, threshold, labels
         As in `Sample`.
+    entity : str, optional
+        The column that says whose row it is. The bounds of `changed_decisions` count entities, not rows; folds
+        keep the rows of an entity together.
+    sample_weight : str, optional
+        The column with the weights of the rows, for the metric and for `changed_decisions`.
     burden, gate_id, confidence_level
         As for `at_least`.
     seed : int
@@ -88,6 +97,12 @@ def stable(
     InputError
         Without any limit, for fewer than three repeats, repeated seeds, a missing target, or a training that
         gives no model.
+
+    Notes
+    -----
+    `<metric>_spread` and `<metric>_worst` are claims about further seeds with these training and test rows:
+    however few or dependent the test rows are, they are the same for all models. `changed_decisions` is a
+    claim about further rows with the models of these seeds. The retrainings in the details are facts.
     """
     checked_level(confidence_level)
     asked = checked_burden(burden)
@@ -114,11 +129,13 @@ def stable(
         models = [
             _fitted(train, reference.frame, reference.target, value, positive_label) for value in chosen
         ]
+        options |= _columns(test, entity, sample_weight)
         answers = [_answers(model, test.frame, test.target, known.needs, options) for model in models]
         n = len(test)
     else:
         if changed_at_most is not None:
             raise InputError("models of different folds have no rows in common to differ on", where="folds")
+        options |= _columns(reference, entity, sample_weight)
         answers = _of_folds(train, reference, folds, seed, positive_label, known.needs, options)
         n = len(reference)
     values = _values(known, answers, seed)
@@ -218,7 +235,8 @@ def _answers(
     model: Predictor, rows: pd.DataFrame, target: npt.NDArray[Any], needs: Needs, options: dict[str, Any]
 ) -> Sample:
     if needs is Needs.NUMBERS:
-        return Sample(y_true=target, y_pred=finite_scores(model, rows))
+        drawn = {name: options[name] for name in ("sample_weight", "groups")}
+        return Sample(y_true=target, y_pred=finite_scores(model, rows), **drawn)
     if needs is Needs.LABELS and options["threshold"] is None:
         return Sample(y_true=target, y_pred=model.predict(rows), **options)
     return Sample(y_true=target, y_score=finite_scores(model, rows), **options)
@@ -234,13 +252,34 @@ def _of_folds(
     options: dict[str, Any],
 ) -> list[Sample]:
     target = reference.target if reference.target is not None else np.zeros(0)
-    assigned = np.random.default_rng(seed).permutation(len(reference)) % folds
+    assigned = _assigned(len(reference), options["groups"], folds, seed)
+    columns = ("sample_weight", "groups")
     answers = []
     for fold in range(folds):
         out = assigned == fold
+        drawn = {name: None if options[name] is None else options[name][out] for name in columns}
         model = _fitted(train, reference.frame[~out], target[~out], seed, positive)
-        answers.append(_answers(model, reference.frame[out], target[out], needs, options))
+        answers.append(_answers(model, reference.frame[out], target[out], needs, options | drawn))
     return answers
+
+
+def _columns(table: Dataset, entity: str | None, sample_weight: str | None) -> dict[str, Any]:
+    names = {"groups": entity, "sample_weight": sample_weight}
+    return {
+        role: None if name is None else np.asarray(column(table, name).to_numpy())
+        for role, name in names.items()
+    }
+
+
+def _assigned(rows: int, groups: npt.NDArray[Any] | None, folds: int, seed: int) -> npt.NDArray[np.intp]:
+    """Return the fold of each row; all rows of a group lie in one."""
+    design = design_of(rows, groups=groups)
+    units = np.arange(rows) if design.clusters is None else design.clusters
+    size = int(np.max(units)) + 1
+    if size < folds:
+        raise InputError(f"{size} entities are too few for {folds} folds", where="folds")
+    dealt: npt.NDArray[np.intp] = (np.random.default_rng(seed).permutation(size) % folds)[units]
+    return dealt
 
 
 def _values(metric: Metric, answers: Sequence[Sample], seed: int) -> list[float]:
@@ -272,6 +311,9 @@ def _changed(answers: Sequence[Sample]) -> Estimate | None:
     differing = np.zeros(decisions[0].size)
     for one, other in pairs:
         differing += one != other
-    found = bounded_mean(differing / len(pairs))
-    note = f"over {len(pairs)} pairs of these {len(decisions)} retrainings; rows are what varies"
-    return Estimate(value=found.value, method=found.method, bounds=found.bounds, note=note)
+    shares, design = differing / len(pairs), answers[0].design
+    weights = None if design.weights is None else share_of_weight(design, shares.size)
+    found = bounded_mean(shares, weights)
+    found = adjusted(found, shares - (found.value or 0.0), design)
+    told = f"over {len(pairs)} pairs of these {len(decisions)} retrainings; rows are what varies"
+    return replace(found, note=f"{found.note}; {told}" if found.note else told)

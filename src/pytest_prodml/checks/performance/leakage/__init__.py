@@ -51,6 +51,7 @@ def no_leakage(
     only: Collection[str] | None = None,
     entity: str | None = None,
     time: str | None = None,
+    sample_weight: str | None = None,
     ignore: Collection[str] = (),
     allowed_names: Collection[str] = (),
     train: Train | None = None,
@@ -76,10 +77,13 @@ def no_leakage(
         Run these kinds and no other.
     entity : str, optional
         The column that says whose row it is (client, patient, device): no test row may be of an entity that
-        training rows are of too.
+        training rows are of too. Bounds then count entities as independent, not rows, and folds keep the rows
+        of an entity together.
     time : str, optional
         The column with the time of the decision: every test row has to come after all training rows, and no
         other column of dates may hold one after its row's time.
+    sample_weight : str, optional
+        The column with the weights of the rows, for what is claimed about a population (see Notes).
     ignore : collection of str
         Columns that are no input of the model. They are not looked at, by any kind.
     allowed_names : collection of str
@@ -96,13 +100,25 @@ def no_leakage(
     Returns
     -------
     Evidence
-        One measurement a kind. Shares of the rows at hand are exact: they are facts about these splits.
-        Others have one-sided bounds. ``details["not_run"]`` names the kinds that were not run, and why.
+        One measurement a kind. ``details["not_run"]`` names the kinds that were not run, and why.
 
     Raises
     ------
     InputError
         For an unknown kind, a missing column, a missing target or time, or when nothing is left to judge.
+
+    Notes
+    -----
+    Exact, without bounds, weights or entities, because it is a fact about the rows at hand: `target_names`,
+    `duplicate_rows`, `near_duplicate_rows`, `entity_overlap`, `time_overlap`, `later_dates`. A passed limit
+    says nothing about other rows.
+
+    Claims about the population that the rows were drawn from, with one-sided bounds that know entities and
+    weights: `single_feature` (training rows) and `adversarial_auc` (both tables). About how rows were copied,
+    with entities but without weights: `duplicates_beyond_chance`, `near_duplicates_beyond_chance`.
+    `score_gap` takes weights and groups from the samples, and holds the tables to be independent: where they
+    share entities, `entity_overlap` fails. `skill_after_shuffling` is about further shuffles with these
+    (weighted) test rows.
     """
     checked_level(confidence_level)
     asked_burden = checked_burden(burden)
@@ -119,6 +135,7 @@ def no_leakage(
         test=test,
         entity=entity,
         time=time,
+        sample_weight=sample_weight,
         ignore=frozenset(ignore),
         allowed_names=frozenset(allowed_names),
         train=train,

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from pytest_prodml._lazy import require
 from pytest_prodml.checks.performance.leakage.columns import SharedColumn
+from pytest_prodml.statistics.design import Design
 from pytest_prodml.statistics.estimate import Estimate, not_estimable
-from pytest_prodml.statistics.ranking import roc_auc
-from pytest_prodml.statistics.sufficient import score_table
+from pytest_prodml.statistics.ranking import roc_auc_of_rows
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -25,12 +25,16 @@ _TREES = 40
 _LEAVES = 15
 
 
-def told_apart(columns: Sequence[SharedColumn], *, seed: int) -> Estimate:
+def told_apart(columns: Sequence[SharedColumn], design: Design, *, seed: int) -> Estimate:
     """Estimate how well training and test rows can be told apart: out-of-fold ROC AUC, 0.5 if not at all.
 
     Gradient-boosted trees (scikit-learn's HistGradientBoostingClassifier with 40 trees) in five stratified
     folds; missing values and categories are read as they are. At most 10,000 rows of each table are used.
     The scores of all folds are pooled. A column of text with more than 250 levels is left out.
+
+    All rows of an entity (a cluster of `design`) lie in one fold, so that the classifier can not recognize
+    the entity by what its rows have in common, and the bounds count entities. Rows count with their weights.
+    The bounds are about further rows from where these come from, with the classifiers that these folds gave.
     """
     method = "adversarial validation"
     rng = np.random.default_rng(seed)
@@ -42,17 +46,16 @@ def told_apart(columns: Sequence[SharedColumn], *, seed: int) -> Estimate:
     matrix, categorical = _matrix(columns, rows)
     if matrix.shape[1] == 0:
         return not_estimable(method, "no column can be read by a classifier")
-    is_test = rows >= n_reference
-    folds = np.empty(rows.size, dtype=np.intp)
-    for side in (False, True):
-        place = np.flatnonzero(is_test == side)
-        folds[place] = rng.permutation(place.size) % _FOLDS
+    is_test, drawn = rows >= n_reference, design.subset(rows)
+    folds = _folds(is_test, drawn, rng)
+    if any(is_test[folds != fold].all() or not is_test[folds != fold].any() for fold in range(_FOLDS)):
+        return not_estimable(method, "a table has too few entities to learn from some and judge on others")
     scores = np.empty(rows.size)
     ensemble = require("sklearn.ensemble", extra="pipeline")
     # Tables of this size are slower with many threads than with one.
     one_thread = require("threadpoolctl", extra="pipeline").threadpool_limits(limits=1)
     with one_thread:
-        for fold in range(_FOLDS):
+        for fold in np.unique(folds).tolist():
             out = folds == fold
             model = ensemble.HistGradientBoostingClassifier(
                 max_iter=_TREES,
@@ -61,14 +64,30 @@ def told_apart(columns: Sequence[SharedColumn], *, seed: int) -> Estimate:
                 categorical_features=categorical,
                 random_state=seed,
             )
-            model.fit(matrix[~out], is_test[~out])
+            weights = None if drawn.weights is None else drawn.weights[~out]
+            model.fit(matrix[~out], is_test[~out], sample_weight=weights)
             scores[out] = model.predict_proba(matrix[out])[:, 1]
-    found = roc_auc(score_table(is_test, scores))
+    found, _ = roc_auc_of_rows(is_test, scores, drawn)
     told = f"{int(np.count_nonzero(~is_test)):,} training and {int(np.count_nonzero(is_test)):,} test rows"
     note = f"{found.note}; {told}" if found.note else told
     return Estimate(
         value=found.value, method=f"{found.method}, out of fold", bounds=found.bounds, note=note, seed=seed
     )
+
+
+def _folds(
+    is_test: npt.NDArray[np.bool_], design: Design, rng: np.random.Generator
+) -> npt.NDArray[np.intp]:
+    """Return the fold of each row: entities are dealt out, those of one table and of both by themselves."""
+    units = np.arange(is_test.size) if design.clusters is None else design.clusters
+    units = np.unique(units, return_inverse=True)[1]
+    size = int(np.max(units)) + 1
+    in_test, in_reference = (np.bincount(units[side], minlength=size) > 0 for side in (is_test, ~is_test))
+    folds = np.empty(size, dtype=np.intp)
+    for kind in (in_test & ~in_reference, in_reference & ~in_test, in_test & in_reference):
+        places = np.flatnonzero(kind)
+        folds[places] = rng.permutation(places.size) % _FOLDS
+    return folds[units]
 
 
 def _matrix(columns: Sequence[SharedColumn], rows: npt.NDArray[np.intp]) -> tuple[Array, list[bool]]:

@@ -13,9 +13,10 @@ from pytest_prodml.adapters.predictor import finite_scores
 from pytest_prodml.adapters.tables import Dataset
 from pytest_prodml.checks.performance.leakage.features import Target
 from pytest_prodml.errors import InputError
+from pytest_prodml.statistics.design import Design, share_of_weight
 from pytest_prodml.statistics.estimate import Estimate
 from pytest_prodml.statistics.intervals import mean
-from pytest_prodml.statistics.rank_correlation import average_ranks
+from pytest_prodml.statistics.rank_correlation import rank_correlation
 from pytest_prodml.statistics.ranking import roc_auc
 from pytest_prodml.statistics.sufficient import score_table
 
@@ -27,7 +28,15 @@ _MOST_TURNS = 10
 
 
 def skill_after_shuffling(
-    train: Train, reference: Dataset, test: Dataset, target: Target, truth: Target, *, repeats: int, seed: int
+    train: Train,
+    reference: Dataset,
+    test: Dataset,
+    target: Target,
+    truth: Target,
+    *,
+    weights: Array | None,
+    repeats: int,
+    seed: int,
 ) -> Estimate:
     """Estimate the skill that is left when the target of the training rows is shuffled.
 
@@ -40,6 +49,10 @@ def skill_after_shuffling(
     is used in every turn of its classes (two classes exchanged, more classes in a circle; the numbers
     mirrored), and the skills of the turns are averaged: what is due to chance cancels.
 
+    The bounds are about further shuffles, with these test rows and their `weights`: that no skill is left is
+    true of any test rows, whether they are independent or an entity has several. Targets are shuffled row by
+    row, also within an entity.
+
     Raises
     ------
     InputError
@@ -50,9 +63,12 @@ def skill_after_shuffling(
             f"the spread of repeats needs two of them at least, got {repeats!r}", where="repeats"
         )
     rng = np.random.default_rng(seed)
+    counted = share_of_weight(Design(weights=weights), len(test))
     skills = []
     for _ in range(repeats):
-        turned = [_skill(train, reference, test, values, truth) for values in _turns(target, rng)]
+        turned = [
+            _skill(train, reference, test, values, truth, counted) for values in _turns(target, rng)
+        ]
         skills.append(float(np.mean(turned)))
     found = mean(np.array(skills))
     note = f"{repeats} shuffles"
@@ -71,7 +87,14 @@ def _turns(target: Target, rng: np.random.Generator) -> list[npt.NDArray[Any]]:
     return [classes[(codes + turn) % k] for turn in range(min(k, _MOST_TURNS))]
 
 
-def _skill(train: Train, reference: Dataset, test: Dataset, values: npt.NDArray[Any], truth: Target) -> float:
+def _skill(
+    train: Train,
+    reference: Dataset,
+    test: Dataset,
+    values: npt.NDArray[Any],
+    truth: Target,
+    weights: Array,
+) -> float:
     model = train(reference.frame.copy(), values)
     if model is None:
         raise InputError("train(X, y) returned None", where="train", hint="return the fitted model")
@@ -79,19 +102,17 @@ def _skill(train: Train, reference: Dataset, test: Dataset, values: npt.NDArray[
     predictor = as_predictor(model, positive_label=positive)
     if truth.numbers is not None:
         predicted = finite_scores(predictor, test.frame)
-        if np.ptp(predicted) == 0 or np.ptp(truth.numbers) == 0:
-            return 0.0
-        return float(np.corrcoef(average_ranks(predicted), average_ranks(truth.numbers))[0, 1])
+        return rank_correlation(predicted, truth.numbers, weights) or 0.0
     codes = truth.codes if truth.codes is not None else np.zeros(0, dtype=np.intp)
     if len(truth.classes) == 2:
         scores = finite_scores(predictor, test.frame)
-        area = roc_auc(score_table(codes == 1, scores)).value
+        area = roc_auc(score_table(codes == 1, scores, weights)).value
         return 0.0 if area is None else 2 * area - 1
     predicted_labels = np.asarray(predictor.predict(test.frame))
     shares = [
-        float(np.mean(predicted_labels[codes == place] == label))
+        float(np.average(predicted_labels[codes == place] == label, weights=weights[codes == place]))
         for place, label in enumerate(truth.classes)
-        if (codes == place).any()
+        if weights[codes == place].any()
     ]
     chance = 1 / len(truth.classes)
     return (float(np.mean(shares)) - chance) / (1 - chance)

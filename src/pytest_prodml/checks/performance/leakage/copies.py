@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pytest_prodml._lazy import require
 from pytest_prodml.checks.performance.leakage.columns import SharedColumn
+from pytest_prodml.statistics.design import Design, adjusted
 from pytest_prodml.statistics.estimate import Estimate
 from pytest_prodml.statistics.independent import difference
 from pytest_prodml.statistics.intervals import proportion
@@ -95,16 +96,23 @@ def rounded_copies(columns: Sequence[SharedColumn], *, seed: int) -> Copies:
     )
 
 
-def beyond_chance(copies: Copies) -> Estimate:
+def beyond_chance(copies: Copies, test: Design, reference: Design) -> Estimate:
     """Estimate how much more often a test row has an equal training row than a training row has another one.
 
     Rows that were drawn alike and split at random have equal partners equally often, however few levels the
-    table has. Equal rows come in pairs at least, so the training rows count half.
+    table has. Equal rows come in pairs at least, so the training rows count half. The bounds know the entities
+    of `test` and `reference`: copies often come an entity at a time. Weights say nothing about how rows were
+    copied and are not used.
     """
     return difference(
-        proportion(float(np.count_nonzero(copies.test)), float(copies.test.size)),
-        proportion(float(np.count_nonzero(copies.reference)) / 2, copies.reference.size / 2),
+        _share(copies.test, 1.0, Design(clusters=test.clusters)),
+        _share(copies.reference, 0.5, Design(clusters=reference.clusters)),
     )
+
+
+def _share(rows: Mask, count: float, design: Design) -> Estimate:
+    share = proportion(float(np.count_nonzero(rows)) * count, rows.size * count)
+    return adjusted(share, rows - float(np.mean(rows)), design)
 
 
 def row_hash(columns: Sequence[Hashes]) -> Hashes:

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from pytest_prodml.checks.labels import label_column
 from pytest_prodml.checks.performance.leakage.columns import SharedColumn
 from pytest_prodml.errors import InputError
+from pytest_prodml.statistics.design import Design, share_of_weight
 from pytest_prodml.statistics.estimate import Bounds, Estimate, mapped, not_estimable
 from pytest_prodml.statistics.rank_correlation import strength
-from pytest_prodml.statistics.ranking import LEAST_FOR_AUC, roc_auc
-from pytest_prodml.statistics.sufficient import score_table
+from pytest_prodml.statistics.ranking import LEAST_FOR_AUC, roc_auc_of_rows
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -25,6 +25,7 @@ _MOST_CLASSES = 20
 #: A column of numbers with more distinct values than this is a quantity, not a class.
 _MOST_LEVELS = 20
 _MOST_LEVEL = 1 - 1e-9
+_NO_WEIGHT = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,23 +79,32 @@ class Strength:
     estimate: Estimate
 
 
-def strengths(columns: Sequence[SharedColumn], target: Target, *, seed: int) -> list[Strength]:
+def strengths(
+    columns: Sequence[SharedColumn], target: Target, design: Design, *, seed: int
+) -> list[Strength]:
     """Measure every column on the training rows, alone.
 
     Each column is read in two ways, numbers also by their order. By its levels (64 quantile bins of numbers,
     missing values as a level of their own): a row's score is the mean of the target in its level over the
     other four fifths of the rows, so that a column of distinct values, which knows every training row and no
-    other, predicts nothing. A constant column is left out.
+    other, predicts nothing. Entities (the clusters of `design`) are kept together, for the same reason: what
+    only names the entity predicts nothing. A constant column is left out.
+
+    Values and bounds are about the population that the training rows were drawn from: rows count with their
+    weights, and entities, not rows, are independent.
     """
     size = target.numbers.size if target.numbers is not None else np.size(target.codes)
-    folds = np.random.default_rng(seed).permutation(size) % _FOLDS
+    units = np.arange(size) if design.clusters is None else design.clusters
+    units = np.unique(units, return_inverse=True)[1]
+    folds = (np.random.default_rng(seed).permutation(int(np.max(units, initial=-1)) + 1) % _FOLDS)[units]
     found = []
     for column in columns:
         levels = _levels(column)
         if np.max(levels, initial=0) == 0:
             continue
-        found.append(Strength(column=column.name, by="levels", estimate=_by_levels(levels, folds, target)))
-        ordered = _by_order(column, target) if column.is_number else None
+        by_levels = _by_levels(levels, folds, target, design)
+        found.append(Strength(column=column.name, by="levels", estimate=by_levels))
+        ordered = _by_order(column, target, design) if column.is_number else None
         if ordered is not None:
             found.append(Strength(column=column.name, by="order", estimate=ordered))
     return found
@@ -143,28 +153,33 @@ def _levels(column: SharedColumn) -> npt.NDArray[np.intp]:
     return np.unique(codes, return_inverse=True)[1].astype(np.intp)
 
 
-def _by_levels(levels: npt.NDArray[np.intp], folds: npt.NDArray[np.intp], target: Target) -> Estimate:
+def _by_levels(
+    levels: npt.NDArray[np.intp], folds: npt.NDArray[np.intp], target: Target, design: Design
+) -> Estimate:
+    weights = share_of_weight(design, levels.size)
     if target.numbers is not None:
-        return strength(_out_of_fold(levels, folds, target.numbers), target.numbers)
-    return _areas(
-        [_out_of_fold(levels, folds, is_class.astype(np.float64)) for is_class in _classes(target)], target
-    )
+        return strength(_out_of_fold(levels, folds, target.numbers, weights), target.numbers, design)
+    scores = [_out_of_fold(levels, folds, rows.astype(np.float64), weights) for rows in _classes(target)]
+    return _areas(scores, target, design)
 
 
-def _out_of_fold(levels: npt.NDArray[np.intp], folds: npt.NDArray[np.intp], numbers: Array) -> Array:
+def _out_of_fold(
+    levels: npt.NDArray[np.intp], folds: npt.NDArray[np.intp], numbers: Array, weights: Array
+) -> Array:
     """Return the mean of the level over the other folds; the mean of all where it does not occur there."""
     cells = levels * _FOLDS + folds
     size = (int(np.max(levels)) + 1) * _FOLDS
-    counts = np.bincount(cells, minlength=size).reshape(-1, _FOLDS)
-    sums = np.bincount(cells, weights=numbers, minlength=size).reshape(-1, _FOLDS)
+    counts = np.bincount(cells, weights=weights, minlength=size).reshape(-1, _FOLDS)
+    sums = np.bincount(cells, weights=weights * numbers, minlength=size).reshape(-1, _FOLDS)
     others = (counts.sum(axis=1, keepdims=True) - counts).ravel()[cells]
     total = (sums.sum(axis=1, keepdims=True) - sums).ravel()[cells]
-    mean = float(np.mean(numbers))
+    mean = float(np.average(numbers, weights=weights))
+    # What is left of sums of weights after a subtraction may be a rounding error.
     found: Array = (total + mean) / (others + 1)
-    return np.where(others > 0, found, mean)
+    return np.where(others > _NO_WEIGHT, found, mean)
 
 
-def _by_order(column: SharedColumn, target: Target) -> Estimate | None:
+def _by_order(column: SharedColumn, target: Target, design: Design) -> Estimate | None:
     values = column.reference
     present = np.isfinite(values)
     if not present.any():
@@ -172,10 +187,10 @@ def _by_order(column: SharedColumn, target: Target) -> Estimate | None:
     # Missing values come first: a value that is there only after the outcome tells the same.
     numbers = np.where(present, values, float(np.min(values[present])) - 1)
     if target.numbers is not None:
-        return strength(numbers, target.numbers)
+        return strength(numbers, target.numbers, design)
     if len(target.classes) != 2:
         return None
-    area = _areas([numbers, numbers], target)
+    area = _areas([numbers], target, design)
     if area.value is None or area.value >= 0.5:
         return area
     return mapped(area, lambda share: 1 - share, falling=True)
@@ -191,13 +206,15 @@ def _classes(target: Target) -> list[npt.NDArray[np.bool_]]:
     return [codes == place for place in measured if counts[place] >= LEAST_FOR_AUC]
 
 
-def _areas(scores: Sequence[Array], target: Target) -> Estimate:
+def _areas(scores: Sequence[Array], target: Target, design: Design) -> Estimate:
     """Return the mean area over the classes; its bounds are the means of the bounds, which is careful."""
     method = "ROC AUC"
     classes = _classes(target)
     if len(target.classes) < 2 or not classes:
         return not_estimable(method, f"the target holds one class only, or none with {LEAST_FOR_AUC} rows")
-    areas = [roc_auc(score_table(rows, score)) for rows, score in zip(classes, scores, strict=False)]
+    areas = [
+        roc_auc_of_rows(rows, score, design)[0] for rows, score in zip(classes, scores, strict=True)
+    ]
     if len(areas) == 1:
         return areas[0]
     values = [area.value for area in areas if area.value is not None]

@@ -21,6 +21,7 @@ from pytest_prodml.checks.performance.registry import Metric
 from pytest_prodml.checks.performance.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import JsonValue
+from pytest_prodml.statistics.design import Design
 from pytest_prodml.statistics.estimate import Estimate
 from pytest_prodml.statistics.independent import difference
 
@@ -57,11 +58,12 @@ class Request:
     metric: str | Metric | None
     samples: tuple[Sample, Sample] | None
     seed: int
+    sample_weight: str | None = None
 
     @cached_property
     def columns(self) -> list[SharedColumn]:
-        """The inputs: columns that both tables have, but for those ignored and the entity's and time's."""
-        own = {name for name in (self.entity, self.time) if name is not None}
+        """The inputs: columns both tables have, but for those ignored and the entity, time and weight."""
+        own = {name for name in (self.entity, self.time, self.sample_weight) if name is not None}
         targets = {table.target_name for table in (self.reference, self.test) if table.target_name}
         return shared_columns(self.reference, self.test, without=self.ignore | own | targets)
 
@@ -73,6 +75,21 @@ class Request:
         both = features.target_of(np.concatenate([self.reference.target, self.test.target]))
         size = len(self.reference)
         return both.taken(np.arange(size)), both.taken(np.arange(size, size + len(self.test)))
+
+    @cached_property
+    def design(self) -> Design:
+        """How the rows of both tables were drawn, the training rows first; an entity is one cluster in both."""
+        return splits.design_of_both(
+            self.reference, self.test, entity=self.entity, sample_weight=self.sample_weight
+        )
+
+    def design_of_reference(self) -> Design:
+        """Return the design of the training rows."""
+        return self.design.subset(np.arange(len(self.reference)))
+
+    def design_of_test(self) -> Design:
+        """Return the design of the test rows."""
+        return self.design.subset(np.arange(len(self.reference), len(self.reference) + len(self.test)))
 
     @cached_property
     def exact_copies(self) -> Copies:
@@ -116,11 +133,12 @@ def single_feature(request: Request) -> Found:
     if request.targets is None:
         return "a table has no target"
     target, columns, n = request.targets[0], request.columns, len(request.reference)
+    design = request.design_of_reference()
     if n > MOST_ROWS:
         rows = np.sort(np.random.default_rng(request.seed).permutation(n)[:MOST_ROWS])
         target = target.taken(rows)
-        columns = [_part(column, rows) for column in columns]
-    found = features.strengths(columns, target, seed=request.seed)
+        columns, design = [_part(column, rows) for column in columns], design.subset(rows)
+    found = features.strengths(columns, target, design, seed=request.seed)
     estimate = features.strongest(found, lowest=0.0 if target.numbers is not None else 0.5)
     ranked = sorted(found, key=lambda item: -(item.estimate.value or 0.0))
     table: list[JsonValue] = []
@@ -215,7 +233,7 @@ def duplicate_rows(request: Request) -> Found:
 
 def duplicates_beyond_chance(request: Request) -> Found:
     """Measure by how much test rows have equal training rows more often than training rows have."""
-    return Finding(estimate=copies.beyond_chance(request.exact_copies), n_samples=len(request.test))
+    return _beyond_chance(request, request.exact_copies)
 
 
 def near_duplicate_rows(request: Request) -> Found:
@@ -239,7 +257,12 @@ def near_duplicates_beyond_chance(request: Request) -> Found:
     """Measure the same as `duplicates_beyond_chance` after rounding."""
     if not any(column.is_number for column in request.columns):
         return "no column holds numbers, which could be rounded"
-    return Finding(estimate=copies.beyond_chance(request.rounded_copies), n_samples=len(request.test))
+    return _beyond_chance(request, request.rounded_copies)
+
+
+def _beyond_chance(request: Request, found: Copies) -> Finding:
+    estimate = copies.beyond_chance(found, request.design_of_test(), request.design_of_reference())
+    return Finding(estimate=estimate, n_samples=len(request.test))
 
 
 def entity_overlap(request: Request) -> Found:
@@ -299,7 +322,7 @@ def later_dates(request: Request) -> Found:
 def adversarial_auc(request: Request) -> Found:
     """Measure how well a classifier tells training from test rows."""
     return Finding(
-        estimate=adversarial.told_apart(request.columns, seed=request.seed),
+        estimate=adversarial.told_apart(request.columns, request.design, seed=request.seed),
         n_samples=min(len(request.reference), adversarial.MOST_ROWS)
         + min(len(request.test), adversarial.MOST_ROWS),
     )
@@ -339,6 +362,7 @@ def shuffled(request: Request) -> Found:
         request.test,
         target,
         truth,
+        weights=request.design_of_test().weights,
         repeats=request.repeats,
         seed=request.seed,
     )

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from pytest_prodml._lazy import require
 from pytest_prodml.adapters.tables import Dataset, column
-from pytest_prodml.checks.performance.leakage.columns import as_floats, common_codes, instants
+from pytest_prodml.checks.performance.leakage.columns import Codes, as_floats, common_codes, instants
 from pytest_prodml.errors import InputError
+from pytest_prodml.statistics.design import Design, design_of, share_of_weight
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,25 +20,60 @@ Array: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
-def known_entities(reference: Dataset, test: Dataset, name: str) -> Mask:
-    """Return which test rows are of an entity that training rows are of too.
+def entities(reference: Dataset, test: Dataset, name: str) -> Codes:
+    """Return codes of the entities of the training rows and then the test rows.
 
     Raises
     ------
     InputError
         If there is no such column, or an entity is missing.
     """
-    parts = [column(table, name) for table in (reference, test)]
-    codes = common_codes(parts, name)
+    codes = common_codes([column(table, name) for table in (reference, test)], name)
     missing = int(np.count_nonzero(codes < 0))
     if missing:
         raise InputError(
             f"{name!r} is missing in {missing:,} of {codes.size:,} rows, so it is not known whose they are",
             where="entity",
         )
-    seen = np.bincount(codes[: len(parts[0])], minlength=int(np.max(codes)) + 1) > 0
-    found: Mask = seen[codes[len(parts[0]) :]]
+    return codes
+
+
+def known_entities(reference: Dataset, test: Dataset, name: str) -> Mask:
+    """Return which test rows are of an entity that training rows are of too.
+
+    Raises
+    ------
+    InputError
+        As `entities` does.
+    """
+    codes, size = entities(reference, test, name), len(reference)
+    seen = np.bincount(codes[:size], minlength=int(np.max(codes)) + 1) > 0
+    found: Mask = seen[codes[size:]]
     return found
+
+
+def design_of_both(
+    reference: Dataset, test: Dataset, *, entity: str | None, sample_weight: str | None
+) -> Design:
+    """Return how the rows of both tables were drawn, from the columns of entities and of weights.
+
+    The weights of each table are scaled to a mean of 1, so that the tables count as their rows do.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, an entity is, or a weight is none.
+    """
+    size = len(reference) + len(test)
+    weights = None
+    if sample_weight is not None:
+        parts = [
+            share_of_weight(design_of(len(table), sample_weight=column(table, sample_weight)), len(table))
+            for table in (reference, test)
+        ]
+        weights = np.concatenate(parts)
+    groups = None if entity is None else entities(reference, test, entity)
+    return design_of(size, sample_weight=weights, groups=groups)
 
 
 def times_of(table: Dataset, name: str) -> Array:
