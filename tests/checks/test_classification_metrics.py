@@ -37,9 +37,9 @@ AVERAGED = [
 MANY = [
     "accuracy",
     "balanced_accuracy",
-    "cohen_kappa",
-    "cohen_kappa_linear",
-    "cohen_kappa_quadratic",
+    "cohen_kappa_score",
+    "cohen_kappa_score_linear",
+    "cohen_kappa_score_quadratic",
     "hamming_loss",
     "matthews_corrcoef",
     "zero_one_loss",
@@ -69,8 +69,8 @@ def reference(name: str) -> Reference:
         return lambda *rows, **more: getattr(sklearn.metrics, f"{stem}_score")(
             *rows, average=average, zero_division=0, **more
         )
-    if name.startswith("cohen_kappa"):
-        weights = None if name == "cohen_kappa" else average
+    if name.startswith("cohen_kappa_score"):
+        weights = None if name == "cohen_kappa_score" else average
         return lambda *rows, **more: sklearn.metrics.cohen_kappa_score(*rows, weights=weights, **more)
     if name in {"f0.5", "f2"}:
         return lambda *rows, **more: sklearn.metrics.fbeta_score(*rows, beta=float(name[1:]), **more)
@@ -276,7 +276,7 @@ def test_several_labels_where_there_is_one() -> None:
         measured("f1_samples", y_true=[0, 1], y_pred=[0, 1])
     both = np.eye(3, dtype=int)
     with pytest.raises(InputError, match="one label a row"):
-        measured("cohen_kappa", y_true=both, y_pred=both)
+        measured("cohen_kappa_score", y_true=both, y_pred=both)
     same = np.ones((20, 3), dtype=int)
     assert measured("accuracy", y_true=same, y_pred=same).value is None
     assert measured("f1_micro", y_true=same, y_pred=same).value is None

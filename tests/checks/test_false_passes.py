@@ -79,7 +79,7 @@ class TestImbalance:
     def test_a_constant_model_is_not_good_at_anything_that_counts(self, metric: str) -> None:
         assert verdict(metric, 0.6, self.truth, y_pred=self.constant, positive_label=True) is not Outcome.PASS
 
-    @pytest.mark.parametrize("metric", ["matthews_corrcoef", "cohen_kappa"])
+    @pytest.mark.parametrize("metric", ["matthews_corrcoef", "cohen_kappa_score"])
     def test_nor_agrees_with_the_truth_more_than_chance(self, metric: str) -> None:
         assert (
             verdict(metric, 0.05, self.truth, y_pred=self.constant, positive_label=True) is not Outcome.PASS

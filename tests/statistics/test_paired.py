@@ -379,7 +379,7 @@ def test_influence_of_clusters() -> None:
 
 SKLEARN: dict[str, Callable[..., float]] = {
     "matthews_corrcoef": sklearn.metrics.matthews_corrcoef,
-    "cohen_kappa": sklearn.metrics.cohen_kappa_score,
+    "cohen_kappa_score": sklearn.metrics.cohen_kappa_score,
     "balanced_accuracy": sklearn.metrics.balanced_accuracy_score,
     "f1_macro": lambda y, p: sklearn.metrics.f1_score(y, p, average="macro", zero_division=0),
     "f1_weighted": lambda y, p: sklearn.metrics.f1_score(y, p, average="weighted", zero_division=0),
@@ -388,8 +388,8 @@ SKLEARN: dict[str, Callable[..., float]] = {
     "recall_macro": lambda y, p: sklearn.metrics.recall_score(y, p, average="macro", zero_division=0),
     "jaccard_macro": lambda y, p: sklearn.metrics.jaccard_score(y, p, average="macro", zero_division=0),
     "jaccard_weighted": lambda y, p: sklearn.metrics.jaccard_score(y, p, average="weighted", zero_division=0),
-    "cohen_kappa_linear": lambda y, p: sklearn.metrics.cohen_kappa_score(y, p, weights="linear"),
-    "cohen_kappa_quadratic": lambda y, p: sklearn.metrics.cohen_kappa_score(y, p, weights="quadratic"),
+    "cohen_kappa_score_linear": lambda y, p: sklearn.metrics.cohen_kappa_score(y, p, weights="linear"),
+    "cohen_kappa_score_quadratic": lambda y, p: sklearn.metrics.cohen_kappa_score(y, p, weights="quadratic"),
 }
 
 answers = st.lists(

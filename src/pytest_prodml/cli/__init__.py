@@ -25,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A name that the terminal's encoding lacks must not turn a verdict into an internal error.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        parsed = build_parser().parse_args(argv)
+        given = sys.argv[1:] if argv is None else argv
+        # Only the module of the named command is loaded: a container waits for `verify` at every start.
+        parsed = build_parser(only=given[0] if given else None).parse_args(given)
         code = int(parsed.run(parsed))
         sys.stdout.flush()
     except SystemExit as stop:
@@ -46,12 +48,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser with all commands; each sets `run` to its function."""
+#: The commands in the order of the help text; each is a module here with a function `add_parser`.
+COMMANDS = ("keygen", "verify", "show", "export", "sign", "waive", "revoke", "trust", "schema")
+
+
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser with all commands, or with `only` one of them; each sets `run` to its function."""
     import argparse
+    import importlib
 
     from pytest_prodml import __version__
-    from pytest_prodml.cli import export, keygen, revoke, schema, show, sign, trust, verify, waive
 
     parser = argparse.ArgumentParser(
         prog="prodml",
@@ -60,8 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"prodml {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (keygen, verify, show, export, sign, waive, revoke, trust, schema):
-        command.add_parser(commands)
+    for command in [only] if only in COMMANDS else COMMANDS:
+        importlib.import_module(f"pytest_prodml.cli.{command}").add_parser(commands)
     return parser
 
 

@@ -236,6 +236,7 @@ class PerformanceGate(LimitsOfPerformance):
                 only=only,
                 entity=columns.entity,
                 time=columns.timestamp,
+                sample_weight=columns.sample_weight if columns.sample_weight in known else None,
                 ignore=known.union(ignore),
                 allowed_names=allowed_names,
                 train=train,
@@ -286,6 +287,8 @@ class PerformanceGate(LimitsOfPerformance):
                 content=content,
                 positive_label=model.settings.positive,
                 threshold=model.settings.threshold,
+                entity=self._context.settings.data.entity,
+                sample_weight=self._context.settings.data.sample_weight,
                 burden=self._burden(burden),
                 **self._tail(level),
             )

@@ -129,7 +129,7 @@ CONFUSION_METRICS: Mapping[str, ConfusionMetric] = {
     "balanced_accuracy": ConfusionMetric(values=_balanced_accuracy, two=False),
     "negative_predictive_value": ConfusionMetric(values=_negative_predictive_value, two=True),
     "matthews_corrcoef": ConfusionMetric(values=_matthews_corrcoef, two=False),
-    "cohen_kappa": ConfusionMetric(values=partial(_cohen_kappa, None), two=False),
-    "cohen_kappa_linear": ConfusionMetric(values=partial(_cohen_kappa, 1), two=False),
-    "cohen_kappa_quadratic": ConfusionMetric(values=partial(_cohen_kappa, 2), two=False),
+    "cohen_kappa_score": ConfusionMetric(values=partial(_cohen_kappa, None), two=False),
+    "cohen_kappa_score_linear": ConfusionMetric(values=partial(_cohen_kappa, 1), two=False),
+    "cohen_kappa_score_quadratic": ConfusionMetric(values=partial(_cohen_kappa, 2), two=False),
 }

@@ -1,6 +1,6 @@
 """Metrics of predicted labels, estimated from one confusion matrix.
 
-Names are those of scikit-learn's scorers, and `cohen_kappa` (`_linear`, `_quadratic`), `specificity`,
+Names are those of scikit-learn's scorers, and `cohen_kappa_score` (`_linear`, `_quadratic`), `specificity`,
 `hamming_loss`, `zero_one_loss`. A truth of one class has no value in most of them: a constant answer is right
 on it. Rows with several labels (an indicator column for each) are handed to `multilabel`.
 """
@@ -306,9 +306,9 @@ def _averages() -> Iterator[tuple[str, Metric]]:
 METRICS: Mapping[str, Metric] = {
     "accuracy": _metric("accuracy", _accuracy, of_rows=multilabel.exact_match),
     "balanced_accuracy": _metric("balanced_accuracy", _balanced_accuracy),
-    "cohen_kappa": _metric("cohen_kappa", _kappa(None), low=-1.0),
-    "cohen_kappa_linear": _metric("cohen_kappa_linear", _kappa("linear"), low=-1.0),
-    "cohen_kappa_quadratic": _metric("cohen_kappa_quadratic", _kappa("quadratic"), low=-1.0),
+    "cohen_kappa_score": _metric("cohen_kappa_score", _kappa(None), low=-1.0),
+    "cohen_kappa_score_linear": _metric("cohen_kappa_score_linear", _kappa("linear"), low=-1.0),
+    "cohen_kappa_score_quadratic": _metric("cohen_kappa_score_quadratic", _kappa("quadratic"), low=-1.0),
     "f1": _metric("f1", _f(1.0), two=True),
     "hamming_loss": _metric("hamming_loss", _error, of_rows=multilabel.hamming_loss, higher_is_better=False),
     "jaccard": _metric("jaccard", _jaccard, two=True),

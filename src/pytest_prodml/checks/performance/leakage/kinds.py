@@ -30,6 +30,7 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 #: Training rows beyond which a random part of them measures the single features.
 MOST_ROWS = 50_000
 _SHOWN = 20
+_LEAST_NEAR = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,11 +238,17 @@ def duplicates_beyond_chance(request: Request) -> Found:
 
 
 def near_duplicate_rows(request: Request) -> Found:
-    """Measure the share of test rows that are rounded copies of training rows, and no exact ones."""
+    """Measure the share of test rows that are rounded copies of training rows, and no exact ones.
+
+    A single one in all test rows is none: in tables of few columns measured coarsely it happens (in 1 of 60
+    random splits of the 150 irises).
+    """
     if not any(column.is_number for column in request.columns):
         return "no column holds numbers, which could be rounded"
     found = request.rounded_copies
     near = found.telling & ~request.exact_copies.test
+    if np.count_nonzero(near) < _LEAST_NEAR:
+        near = np.zeros_like(near)
     return _share(
         near,
         method=f"share of test rows equal on a grid of {copies.STEP:g} standard deviations, exact",
