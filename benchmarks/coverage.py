@@ -15,7 +15,6 @@ import importlib
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from statistics import NormalDist
@@ -23,6 +22,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from coverage_rows import Bounds, Row, markdown, missed
 from scipy.special import ndtr, ndtri
 from scipy.stats import binom
 
@@ -32,29 +32,9 @@ from pytest_prodml.statistics.quantiles import effective_sample_size, quantile_b
 from pytest_prodml.statistics.sufficient import ScoreTable, score_table
 
 Array: TypeAlias = npt.NDArray[np.float64]
-Bounds: TypeAlias = tuple[float | None, float | None]
 
 LEVEL = 0.95
 Z = NormalDist().inv_cdf(LEVEL)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """How often a method missed in a setting; `open_share` is how often it gave no bound at all."""
-
-    setting: str
-    method: str
-    low: float
-    high: float
-    open_share: float = 0.0
-
-
-def missed(setting: str, method: str, bounds: Iterable[Bounds], truth: float) -> Row:
-    found = list(bounds)
-    low = np.mean([lower is not None and lower > truth + 1e-12 for lower, _ in found])
-    high = np.mean([upper is not None and upper < truth - 1e-12 for _, upper in found])
-    none = np.mean([lower is None and upper is None for lower, upper in found])
-    return Row(setting=setting, method=method, low=float(low), high=float(high), open_share=float(none))
 
 
 # --- enumerated -------------------------------------------------------------------------------------------
@@ -436,23 +416,7 @@ def tables(repetitions: int) -> Iterator[str]:
     low, high = errors
     yield f"where it is costly (5,000 rows): the standard error of a true 5.0 is {low:.1f} to {high:.1f}.\n"
     for title, section in SECTIONS.items():
-        settings: dict[str, dict[str, Row]] = {}
-        for row in section(repetitions):
-            settings.setdefault(row.setting, {})[row.method] = row
-        methods = list(dict.fromkeys(method for rows in settings.values() for method in rows))
-        yield f"### {title}\n"
-        yield f"| setting | {' | '.join(methods)} |"
-        yield f"| --- | {' | '.join('---:' for _ in methods)} |"
-        for setting, rows in settings.items():
-            yield f"| {setting} | {' | '.join(cell(rows[method]) for method in methods)} |"
-        yield ""
-
-
-def cell(row: Row) -> str:
-    if row.open_share >= 0.995:
-        return "no bounds"
-    open_share = f" (no bounds: {row.open_share:.0%})" if row.open_share >= 0.005 else ""
-    return f"{100 * row.low:.1f} / {100 * row.high:.1f}{open_share}"
+        yield from markdown(title, section(repetitions))
 
 
 #: Tables beside those above, each from a script of its own.

@@ -9,13 +9,13 @@ OMP_NUM_THREADS=1. `sections` is what benchmarks/coverage.py writes into the doc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from statistics import NormalDist
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from coverage_rows import Bounds, Row, markdown, missed_each
 from scipy.special import expit, logit, ndtr
 
 from pytest_prodml.statistics.calibration import expected_calibration_error
@@ -26,7 +26,6 @@ from pytest_prodml.statistics.recalibration import calibration_intercept, calibr
 from pytest_prodml.statistics.reliability import Binned, into_bins
 
 Array: TypeAlias = npt.NDArray[np.float64]
-Bounds: TypeAlias = tuple[float | None, float | None]
 Found: TypeAlias = tuple[Bounds, float]
 
 LEVEL = 0.95
@@ -57,28 +56,6 @@ SLOPES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """How often a method missed in a setting; `open_share` is how often it gave no bound at all."""
-
-    setting: str
-    method: str
-    low: float
-    high: float
-    open_share: float
-
-
-def missed(setting: str, method: str, found: Iterable[Found]) -> Row:
-    cases = list(found)
-    return Row(
-        setting=setting,
-        method=method,
-        low=float(np.mean([low is not None and low > truth + 1e-12 for (low, _), truth in cases])),
-        high=float(np.mean([high is not None and high < truth - 1e-12 for (_, high), truth in cases])),
-        open_share=float(np.mean([low is None and high is None for (low, high), _ in cases])),
-    )
-
-
 def drawn(rng: np.random.Generator, chance: str, n: int) -> tuple[Array, Array]:
     true = np.clip(CHANCES[chance](rng, n), 1e-4, 1 - 1e-4)
     return true, (rng.random(n) < true).astype(np.float64)
@@ -101,8 +78,8 @@ def calibration_errors(repetitions: int) -> Iterator[Row]:
                     shipped.append((expected_calibration_error(binned).at(LEVEL), truth))
                     naive.append((plain_error(binned), truth))
                 setting = f"{chance}, {model}, {n:,} rows"
-                yield missed(setting, "**shipped**", shipped)
-                yield missed(setting, "plain ECE, Wald", naive)
+                yield missed_each(setting, "**shipped**", shipped)
+                yield missed_each(setting, "plain ECE, Wald", naive)
 
 
 def plain_error(binned: Binned) -> Bounds:
@@ -141,11 +118,11 @@ def designs(repetitions: int) -> Iterator[Row]:
                     if model == "too high":
                         intercepts.append((calibration_intercept(said, outcome, design).at(LEVEL), -0.5))
                 setting = f"{chance}, {model}, {clusters:,} clusters of {size}"
-                yield missed(setting, "calibration error", errors)
+                yield missed_each(setting, "calibration error", errors)
                 if slopes:
-                    yield missed(setting, "slope", slopes)
+                    yield missed_each(setting, "slope", slopes)
                 if intercepts:
-                    yield missed(setting, "intercept", intercepts)
+                    yield missed_each(setting, "intercept", intercepts)
     for chance in ("uniform", "99:1"):
         for n in (200, 1_000, 5_000):
             errors = []
@@ -153,7 +130,7 @@ def designs(repetitions: int) -> Iterator[Row]:
                 true, outcome = drawn(rng, chance, n)
                 binned = into_bins(true, outcome, Design(weights=rng.lognormal(0, 1, n)))
                 errors.append((expected_calibration_error(binned).at(LEVEL), 0.0))
-            yield missed(
+            yield missed_each(
                 f"{chance}, perfect, {n:,} rows with log-normal weights", "calibration error", errors
             )
 
@@ -172,8 +149,8 @@ def recalibrations(repetitions: int) -> Iterator[Row]:
                 found = calibration_intercept(MODELS["too high"](true), outcome, SIMPLE)
                 intercepts.append((found.at(LEVEL), -0.5))
             every = [case for cases in slopes.values() for case in cases]
-            yield missed(f"{chance}, {n:,} rows", "slope", every)
-            yield missed(f"{chance}, {n:,} rows", "intercept", intercepts)
+            yield missed_each(f"{chance}, {n:,} rows", "slope", every)
+            yield missed_each(f"{chance}, {n:,} rows", "intercept", intercepts)
 
 
 def thresholds(repetitions: int) -> Iterator[Row]:
@@ -207,15 +184,15 @@ def thresholds(repetitions: int) -> Iterator[Row]:
                 best = max(float(cost(point)) - float(np.min(cost(np.clip(grid, 0, 1)))), 0.0)
                 regrets.append((regret.at(LEVEL), best))
             setting = f"false negatives cost 5 times as much, threshold {point:.2f}, {n:,} rows"
-            yield missed(setting, "expected cost", paid)
-            yield missed(setting, "regret", regrets)
+            yield missed_each(setting, "expected cost", paid)
+            yield missed_each(setting, "regret", regrets)
 
 
 def uncertainty(repetitions: int) -> Iterator[Row]:
     rng = np.random.default_rng(15)
     for n in (50, 500, 5_000):
         covered = [(coverage(rng.random(n) < 0.9, SIMPLE).at(LEVEL), 0.9) for _ in range(repetitions)]
-        yield missed(f"coverage .9, {n:,} rows", "**shipped**", covered)
+        yield missed_each(f"coverage .9, {n:,} rows", "**shipped**", covered)
         for told, draw, truth in (
             ("widths, gamma with shape 4", lambda size: rng.gamma(4, 1, size), 4.0),
             ("widths, log-normal", lambda size: rng.lognormal(0, 1, size), math.exp(0.5)),
@@ -227,8 +204,8 @@ def uncertainty(repetitions: int) -> Iterator[Row]:
                 ((x.mean() - h, x.mean() + h), truth)
                 for x, h in ((x, Z * x.std(ddof=1) / math.sqrt(n)) for x in samples)
             )
-            yield missed(f"{told}, {n:,} rows", "**shipped**", shipped)
-            yield missed(f"{told}, {n:,} rows", "Wald", student)
+            yield missed_each(f"{told}, {n:,} rows", "**shipped**", shipped)
+            yield missed_each(f"{told}, {n:,} rows", "Wald", student)
 
 
 HALF = NormalDist().inv_cdf(0.95)
@@ -258,25 +235,7 @@ SECTIONS: dict[str, Callable[[int], Iterator[Row]]] = {
 def sections(repetitions: int = 800) -> Iterator[str]:
     """Yield the lines: for each section the settings as rows and the methods as columns."""
     for title, section in SECTIONS.items():
-        settings: dict[str, dict[str, Row]] = {}
-        for row in section(repetitions):
-            settings.setdefault(row.setting, {})[row.method] = row
-        methods = list(dict.fromkeys(method for rows in settings.values() for method in rows))
-        yield f"### {title}\n"
-        yield f"| setting | {' | '.join(methods)} |"
-        yield f"| --- | {' | '.join('---:' for _ in methods)} |"
-        for setting, rows in settings.items():
-            yield f"| {setting} | {' | '.join(cell(rows.get(method)) for method in methods)} |"
-        yield ""
-
-
-def cell(row: Row | None) -> str:
-    if row is None:
-        return ""
-    if row.open_share >= 0.995:
-        return "no bounds"
-    open_share = f" (no bounds: {row.open_share:.0%})" if row.open_share >= 0.005 else ""
-    return f"{100 * row.low:.1f} / {100 * row.high:.1f}{open_share}"
+        yield from markdown(title, section(repetitions))
 
 
 if __name__ == "__main__":

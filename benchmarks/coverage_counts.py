@@ -12,13 +12,13 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from coverage_rows import Bounds, Row, markdown, missed
 
 from pytest_prodml.checks.performance.metrics import metric_named
 from pytest_prodml.checks.performance.sample import Sample
@@ -29,34 +29,11 @@ from pytest_prodml.statistics.resampling import jackknife
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Codes: TypeAlias = npt.NDArray[np.intp]
-Bounds: TypeAlias = tuple[float | None, float | None]
 
 LEVEL = 0.95
 Z = 1.6448536
 SIZES = {50: 400, 500: 300, 5_000: 150}
 USUAL = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """How often a method missed in a setting; `open_share` is how often it gave no bound at all."""
-
-    setting: str
-    method: str
-    low: float
-    high: float
-    open_share: float
-
-
-def missed(setting: str, method: str, bounds: Iterable[Bounds], truth: float) -> Row:
-    found = list(bounds)
-    return Row(
-        setting=setting,
-        method=method,
-        low=float(np.mean([low is not None and low > truth + 1e-9 for low, _ in found])),
-        high=float(np.mean([high is not None and high < truth - 1e-9 for _, high in found])),
-        open_share=float(np.mean([low is None and high is None for low, high in found])),
-    )
 
 
 def at(estimate: Estimate) -> Bounds:
@@ -414,31 +391,13 @@ SECTIONS: dict[str, Callable[[], Iterator[Row]]] = {
 }
 
 
-def cell(row: Row | None) -> str:
-    if row is None:
-        return ""
-    if row.open_share >= 0.995:
-        return "no bounds"
-    open_share = f" (no bounds: {row.open_share:.0%})" if row.open_share >= 0.005 else ""
-    return f"{100 * row.low:.1f} / {100 * row.high:.1f}{open_share}"
-
-
 def sections() -> Iterator[str]:
     """Yield the Markdown lines: for each section the settings as rows and the methods as columns."""
     yield "Simulated with 60 to 500 samples a setting: the standard error of a true 5.0 is 1 (50 rows) to"
     yield "2.8 (several labels a row, and functions of 5,000 rows).\n"
     for title, section in SECTIONS.items():
         begin = time.process_time()
-        settings: dict[str, dict[str, Row]] = {}
-        for row in section():
-            settings.setdefault(row.setting, {})[row.method] = row
-        methods = list(dict.fromkeys(method for rows in settings.values() for method in rows))
-        yield f"### {title}\n"
-        yield f"| setting | {' | '.join(methods)} |"
-        yield f"| --- | {' | '.join('---:' for _ in methods)} |"
-        for setting, rows in settings.items():
-            yield f"| {setting} | {' | '.join(cell(rows.get(method)) for method in methods)} |"
-        yield ""
+        yield from markdown(title, section())
         sys.stderr.write(f"{title}: {time.process_time() - begin:.0f} s\n")
 
 

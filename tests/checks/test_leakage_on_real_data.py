@@ -183,8 +183,10 @@ def test_an_encoder_that_was_fitted_with_every_answer_is_found() -> None:
     # As many districts as half of the clients: their mean of the target is nearly the client's own answer.
     frame["district"] = np.random.default_rng(6).integers(0, len(frame) // 2, len(frame))
     encoded = frame.assign(district=frame.groupby("district")["target"].transform("mean"))
-    assert failed(check(split(encoded), only=["single_feature"], limits={"single_feature": 0.9}))
-    assert not failed(check(split(frame), only=["single_feature"], limits={"single_feature": 0.9}))
+    # The best honest column has an AUC of .71: with that known, a limit below the default one can be set.
+    limits = {"single_feature": 0.8}
+    assert failed(check(split(encoded), only=["single_feature"], limits=limits)) == {"single_feature"}
+    assert set(check(split(frame), only=["single_feature"], limits=limits).values()) == {Outcome.PASS}
 
 
 def test_a_training_that_looks_the_answers_up_is_found() -> None:

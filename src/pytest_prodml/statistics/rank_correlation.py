@@ -22,7 +22,7 @@ from pytest_prodml.statistics.estimate import (
 Array: TypeAlias = npt.NDArray[np.float64]
 
 #: Rows below which there are no bounds: fewer were not simulated.
-LEAST_ROWS = 50
+LEAST_ROWS = 10
 _METHOD = "Fisher z and gamma, from influences"
 _ALMOST_ONE = 1 - 1e-12
 _TINY = 1e-12
