@@ -226,7 +226,8 @@ def test_times_are_compared_across_time_zones() -> None:
 def test_a_date_after_the_decision_is_found() -> None:
     frame = clean(400, 14)
     at = pd.Series(pd.date_range("2026-01-01", periods=400, freq="D"))
-    frame = frame.assign(at=at, opened=at - pd.Timedelta(days=9), updated=at + pd.Timedelta(days=3))
+    day = np.timedelta64(1, "D")
+    frame = frame.assign(at=at, opened=at - 9 * day, updated=at + 3 * day)
     found = no_leakage(*split(frame), time="at", only=["later_dates"], gate_id="performance.x")
     assert failed(outcomes(found)) == {"later_dates"}
     assert not failed(check(split(frame), time="at", only=["later_dates"], ignore=["updated"]))

@@ -21,7 +21,9 @@ from pytest_prodml.statistics.design import Design
 
 def dataset(frame: pd.DataFrame, name: str) -> Dataset:
     target = frame["bought"].to_numpy()
-    return load_dataset((frame.drop(columns="bought").reset_index(drop=True), target), name=name, target="bought")
+    return load_dataset(
+        (frame.drop(columns="bought").reset_index(drop=True), target), name=name, target="bought"
+    )
 
 
 def visits(clients: int, seed: int, *, each: int = 8, first: int = 0) -> pd.DataFrame:
@@ -152,7 +154,8 @@ class OfHome:
         self.cut = cut
 
     def predict(self, rows: pd.DataFrame) -> npt.NDArray[np.int64]:
-        return (rows["home"].to_numpy() > self.cut).astype(np.int64)
+        answers: npt.NDArray[np.int64] = (rows["home"].to_numpy() > self.cut).astype(np.int64)
+        return answers
 
 
 def cut_of(_features: pd.DataFrame, _target: npt.NDArray[Any], *, seed: int) -> OfHome:
@@ -161,7 +164,9 @@ def cut_of(_features: pd.DataFrame, _target: npt.NDArray[Any], *, seed: int) -> 
 
 def test_changed_decisions_count_entities_and_weights() -> None:
     def changed(**options: Any) -> Measurement:
-        evidence = stable(cut_of, "accuracy", *TABLES, changed_at_most=0.2, gate_id="performance.s", **options)
+        evidence = stable(
+            cut_of, "accuracy", *TABLES, changed_at_most=0.2, gate_id="performance.s", **options
+        )
         return measured(evidence, "changed_decisions")
 
     rows, entities, weighted = changed(), changed(entity="client"), changed(sample_weight="weight")

@@ -170,7 +170,9 @@ def test_a_client_in_both_splits_and_times_that_overlap_are_found() -> None:
     assert not failed(check(split(clients), entity="client", only=["entity_overlap"]))
     mixed = clients.sample(frac=1, random_state=0)
     assert failed(check(split(mixed), entity="client", only=["entity_overlap"])) == {"entity_overlap"}
-    dated = frame.assign(day=pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(len(frame)) // 9, unit="h"))
+    dated = frame.assign(
+        day=pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(len(frame)) // 9, unit="h")
+    )
     at = len(frame) // 2
     at -= at % 9
     assert not failed(check(split(dated, at), time="day", only=["time_overlap"]))
@@ -210,8 +212,6 @@ def test_a_model_of_an_identifier_is_found() -> None:
     tables = split(frame)
     columns = ["identifier", "age"]
     model = DecisionTreeClassifier(random_state=0).fit(tables[0].frame[columns], tables[0].target)
-    seen, unseen = (
-        Sample(y_true=part.target, y_pred=model.predict(part.frame[columns])) for part in tables
-    )
+    seen, unseen = (Sample(y_true=part.target, y_pred=model.predict(part.frame[columns])) for part in tables)
     options = {"metric": "accuracy", "reference_sample": seen, "test_sample": unseen}
     assert failed(check(tables, only=["score_gap"], limits={"score_gap": 0.05}, **options)) == {"score_gap"}

@@ -101,6 +101,38 @@ def test_few_different_scores_have_bins_of_their_own() -> None:
     assert table.scores.size < 2_000
 
 
+def count_accepted(truth: npt.NDArray[np.bool_], scores: Array) -> Histogram:
+    return count(truth, scores, lambda _: True)
+
+
+@pytest.mark.parametrize("step", [0.01, 0.001, 1.0, 0.1 / 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scores_on_a_grid_are_counted_as_a_sort_would(step: float, dtype: type[np.floating]) -> None:
+    rng = np.random.default_rng(7)
+    truth = rng.random(N) < 0.3
+    scores = (step * rng.integers(-50 + 20 * truth, 50)).astype(dtype)
+    first = count_accepted(truth, scores.astype(np.float64) if dtype is np.float64 else scores)
+    table = score_table(truth, scores.astype(np.float64))
+    assert first.is_exact
+    assert np.array_equal(first.table.scores, table.scores)
+    assert np.array_equal(first.table.positives, table.positives)
+    assert np.array_equal(first.table.negatives, table.negatives)
+
+
+def test_scores_that_share_a_bin_are_noticed() -> None:
+    """Few different scores, so close that 32 bits do not tell them apart; and one that a sample misses."""
+    rng = np.random.default_rng(8)
+    truth = rng.random(N) < 0.5
+    close = 0.5 + 1e-12 * rng.integers(0, 20, N)
+    assert not count_accepted(truth, close).is_exact
+    rare = np.round(rng.random(N), 1)
+    rare[[1, 3]] = 0.5 + 1e-9, 0.5 - 1e-9
+    found = count_accepted(truth, rare)
+    assert found.table.scores[found.mixed].size == 1
+    estimate, _ = roc_auc_of_rows(truth, close, Design())
+    assert estimate.value == pytest.approx(roc_auc_score(truth, close), abs=1e-9)
+
+
 def test_what_bins_cost_is_told() -> None:
     truth, scores = labeled("normal")
     estimate, table = roc_auc_of_rows(truth, scores, Design())

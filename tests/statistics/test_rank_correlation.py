@@ -73,10 +73,11 @@ def test_whole_weights_are_repeated_rows() -> None:
 
 
 def test_repeated_rows_of_an_entity_prove_no_more_than_one() -> None:
-    x, y = mostly_copied(np.random.default_rng(4), 100)
+    x, y = normal(np.random.default_rng(4), 400)
+    y += np.random.default_rng(5).normal(size=400)
     once = strength(x, y).at(0.95)
     again = (np.repeat(x, 5), np.repeat(y, 5))
-    clustered = strength(*again, Design(clusters=np.repeat(np.arange(100), 5))).at(0.95)
+    clustered = strength(*again, Design(clusters=np.repeat(np.arange(400), 5))).at(0.95)
     simple = strength(*again).at(0.95)
     widths = [(upper or 0.0) - (lower or 0.0) for lower, upper in (once, clustered, simple)]
     assert widths[1] == pytest.approx(widths[0], rel=0.25)
@@ -95,6 +96,8 @@ def test_a_constant_or_short_column_proves_nothing() -> None:
     assert strength(np.ones(60), np.arange(60.0)).value is None
     assert strength(np.arange(1.0), np.arange(1.0)).value is None
     assert rank_correlation(np.arange(9.0), np.ones(9)) is None
-    found = strength(np.arange(49.0), np.arange(49.0))
+    found = strength(np.arange(19.0), np.arange(19.0))
     assert found.at(0.95) == (None, None)
     assert found.note is not None
+    flag = (np.arange(60) < 4).astype(float)
+    assert strength(flag, np.arange(60.0)).at(0.95) == (None, None)

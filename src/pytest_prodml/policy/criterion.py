@@ -115,9 +115,14 @@ def _judge_measurement(
             )
         proven = not refuted and alarms_suffice
     message = _message(criterion, measured, name, edge, source)
+    note = f" ({measured.note})" if measured.note else ""
     if refuted:
+        # Which column, entity or slice it was stands in the note: the reader has to find it.
         return Judgement(
-            outcome=Outcome.FAIL, reason="refuted", message=message, adjusted_p_value=adjusted_p_value
+            outcome=Outcome.FAIL,
+            reason="refuted",
+            message=f"{message}{note}",
+            adjusted_p_value=adjusted_p_value,
         )
     if proven:
         reason = "proven" if criterion.burden is Burden.COMPLIANCE else "no-violation-proven"
@@ -135,7 +140,6 @@ def _judge_measurement(
         if measured.n_required is not None
         else ""
     )
-    note = f" ({measured.note})" if measured.note else ""
     return inconclusive("not-proven", f"{message}: not proven with {measured.n_samples:,} rows{need}{note}")
 
 

@@ -83,8 +83,8 @@ def stable(
     positive_label, threshold, labels
         As in `Sample`.
     entity : str, optional
-        The column that says whose row it is. The bounds of `changed_decisions` count entities, not rows; folds
-        keep the rows of an entity together.
+        The column that says whose row it is. The bounds of `changed_decisions` count entities, not rows;
+        folds keep the rows of an entity together.
     sample_weight : str, optional
         The column with the weights of the rows, for the metric and for `changed_decisions`.
     burden, gate_id, confidence_level

@@ -10,7 +10,8 @@ from pytest_prodml.adapters.tables import Dataset
 from pytest_prodml.checks.labels import nearest
 from pytest_prodml.checks.performance.evidence import checked_burden, evidence, measurement
 from pytest_prodml.checks.performance.leakage.control import Train
-from pytest_prodml.checks.performance.leakage.kinds import KINDS, Finding, Request
+from pytest_prodml.checks.performance.leakage.kinds import KINDS
+from pytest_prodml.checks.performance.leakage.request import Finding, Request
 from pytest_prodml.checks.performance.registry import Metric
 from pytest_prodml.checks.performance.sample import Sample
 from pytest_prodml.errors import InputError

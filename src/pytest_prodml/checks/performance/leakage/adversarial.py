@@ -75,9 +75,7 @@ def told_apart(columns: Sequence[SharedColumn], design: Design, *, seed: int) ->
     )
 
 
-def _folds(
-    is_test: npt.NDArray[np.bool_], design: Design, rng: np.random.Generator
-) -> npt.NDArray[np.intp]:
+def _folds(is_test: npt.NDArray[np.bool_], design: Design, rng: np.random.Generator) -> npt.NDArray[np.intp]:
     """Return the fold of each row: entities are dealt out, those of one table and of both by themselves."""
     units = np.arange(is_test.size) if design.clusters is None else design.clusters
     units = np.unique(units, return_inverse=True)[1]

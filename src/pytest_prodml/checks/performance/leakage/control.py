@@ -66,9 +66,7 @@ def skill_after_shuffling(
     counted = share_of_weight(Design(weights=weights), len(test))
     skills = []
     for _ in range(repeats):
-        turned = [
-            _skill(train, reference, test, values, truth, counted) for values in _turns(target, rng)
-        ]
+        turned = [_skill(train, reference, test, values, truth, counted) for values in _turns(target, rng)]
         skills.append(float(np.mean(turned)))
     found = mean(np.array(skills))
     note = f"{repeats} shuffles"

@@ -100,9 +100,9 @@ def beyond_chance(copies: Copies, test: Design, reference: Design) -> Estimate:
     """Estimate how much more often a test row has an equal training row than a training row has another one.
 
     Rows that were drawn alike and split at random have equal partners equally often, however few levels the
-    table has. Equal rows come in pairs at least, so the training rows count half. The bounds know the entities
-    of `test` and `reference`: copies often come an entity at a time. Weights say nothing about how rows were
-    copied and are not used.
+    table has. Equal rows come in pairs at least, so the training rows count half. The bounds know the
+    entities of `test` and `reference`: copies often come an entity at a time. Weights say nothing about how
+    rows were copied and are not used.
     """
     return difference(
         _share(copies.test, 1.0, Design(clusters=test.clusters)),
@@ -112,7 +112,7 @@ def beyond_chance(copies: Copies, test: Design, reference: Design) -> Estimate:
 
 def _share(rows: Mask, count: float, design: Design) -> Estimate:
     share = proportion(float(np.count_nonzero(rows)) * count, rows.size * count)
-    return adjusted(share, rows - float(np.mean(rows)), design)
+    return adjusted(share, rows.astype(np.float64) - float(np.mean(rows)), design)
 
 
 def row_hash(columns: Sequence[Hashes]) -> Hashes:

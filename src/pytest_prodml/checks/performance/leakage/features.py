@@ -212,9 +212,7 @@ def _areas(scores: Sequence[Array], target: Target, design: Design) -> Estimate:
     classes = _classes(target)
     if len(target.classes) < 2 or not classes:
         return not_estimable(method, f"the target holds one class only, or none with {LEAST_FOR_AUC} rows")
-    areas = [
-        roc_auc_of_rows(rows, score, design)[0] for rows, score in zip(classes, scores, strict=True)
-    ]
+    areas = [roc_auc_of_rows(rows, score, design)[0] for rows, score in zip(classes, scores, strict=True)]
     if len(areas) == 1:
         return areas[0]
     values = [area.value for area in areas if area.value is not None]

@@ -3,125 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from pytest_prodml.adapters.tables import Dataset
 from pytest_prodml.checks.performance.leakage import adversarial, copies, features, names, splits
-from pytest_prodml.checks.performance.leakage.columns import SharedColumn, shared_columns
-from pytest_prodml.checks.performance.leakage.control import Train, skill_after_shuffling
+from pytest_prodml.checks.performance.leakage.columns import SharedColumn
+from pytest_prodml.checks.performance.leakage.control import skill_after_shuffling
 from pytest_prodml.checks.performance.leakage.copies import Copies
-from pytest_prodml.checks.performance.leakage.features import Target
+from pytest_prodml.checks.performance.leakage.request import Finding, Request
 from pytest_prodml.checks.performance.limits import resolved
-from pytest_prodml.checks.performance.registry import Metric
-from pytest_prodml.checks.performance.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import JsonValue
-from pytest_prodml.statistics.design import Design
 from pytest_prodml.statistics.estimate import Estimate
 from pytest_prodml.statistics.independent import difference
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
+Found: TypeAlias = Finding | str
 
 #: Training rows beyond which a random part of them measures the single features.
 MOST_ROWS = 50_000
 _SHOWN = 20
+_TOLD = 5
 _LEAST_NEAR = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What one kind found. An `exact` one is a count over the rows at hand."""
-
-    estimate: Estimate
-    n_samples: int
-    exact: bool = False
-    unit: str = "1"
-    details: Mapping[str, JsonValue] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What `no_leakage` was asked, and what its kinds share, each made once."""
-
-    reference: Dataset
-    test: Dataset
-    entity: str | None
-    time: str | None
-    ignore: frozenset[str]
-    allowed_names: frozenset[str]
-    train: Train | None
-    repeats: int
-    metric: str | Metric | None
-    samples: tuple[Sample, Sample] | None
-    seed: int
-    sample_weight: str | None = None
-
-    @cached_property
-    def columns(self) -> list[SharedColumn]:
-        """The inputs: columns both tables have, but for those ignored and the entity, time and weight."""
-        own = {name for name in (self.entity, self.time, self.sample_weight) if name is not None}
-        targets = {table.target_name for table in (self.reference, self.test) if table.target_name}
-        return shared_columns(self.reference, self.test, without=self.ignore | own | targets)
-
-    @cached_property
-    def targets(self) -> tuple[Target, Target] | None:
-        """The targets of the training and of the test rows, read alike; None where either has none."""
-        if self.reference.target is None or self.test.target is None:
-            return None
-        both = features.target_of(np.concatenate([self.reference.target, self.test.target]))
-        size = len(self.reference)
-        return both.taken(np.arange(size)), both.taken(np.arange(size, size + len(self.test)))
-
-    @cached_property
-    def design(self) -> Design:
-        """How the rows of both tables were drawn, the training rows first; an entity is one cluster in both."""
-        return splits.design_of_both(
-            self.reference, self.test, entity=self.entity, sample_weight=self.sample_weight
-        )
-
-    def design_of_reference(self) -> Design:
-        """Return the design of the training rows."""
-        return self.design.subset(np.arange(len(self.reference)))
-
-    def design_of_test(self) -> Design:
-        """Return the design of the test rows."""
-        return self.design.subset(np.arange(len(self.reference), len(self.reference) + len(self.test)))
-
-    @cached_property
-    def exact_copies(self) -> Copies:
-        """Equal rows."""
-        return copies.exact_copies(self.columns, seed=self.seed)
-
-    @cached_property
-    def rounded_copies(self) -> Copies:
-        """Rows that are equal after rounding."""
-        return copies.rounded_copies(self.columns, seed=self.seed)
-
-    @cached_property
-    def target_agrees(self) -> SharedColumn | None:
-        """The target as a column, to tell copies with the same target."""
-        if self.targets is None:
-            return None
-        parts = [t.numbers if t.numbers is not None else t.codes for t in self.targets]
-        values: npt.NDArray[Any] = np.concatenate([np.asarray(part, dtype=np.float64) for part in parts])
-        return SharedColumn(name="", values=values, is_number=True, n_reference=len(self.reference))
+def _share(rows: Mask, *, method: str, details: Mapping[str, JsonValue], note: str | None = None) -> Finding:
+    """Return the exact share of rows, and a note that tells a reader where they are."""
+    places = np.flatnonzero(rows)
+    if places.size and note is None:
+        shown = ", ".join(str(place) for place in places[:_TOLD].tolist())
+        note = f"{places.size:,} of {rows.size:,} test rows, counted from 0: {shown}"
+        note += ", ..." if places.size > _TOLD else ""
+    return _exact(float(np.mean(rows)), rows.size, method=method, unit="1", details=details, note=note)
 
 
-Found: TypeAlias = Finding | str
-
-
-def _share(rows: Mask, *, method: str, details: Mapping[str, JsonValue]) -> Finding:
-    value = float(np.mean(rows))
-    return _exact(value, rows.size, method=method, unit="1", details=details)
-
-
-def _exact(value: float, n: int, *, method: str, unit: str, details: Mapping[str, JsonValue]) -> Finding:
-    estimate = Estimate(value=value, method=method, bounds=lambda *_: (value, value))
+def _exact(
+    value: float,
+    n: int,
+    *,
+    method: str,
+    unit: str,
+    details: Mapping[str, JsonValue],
+    note: str | None = None,
+) -> Finding:
+    estimate = Estimate(value=value, method=method, bounds=lambda *_: (value, value), note=note)
     return Finding(estimate=estimate, n_samples=n, exact=True, unit=unit, details=details)
 
 
@@ -205,7 +132,8 @@ def target_names(request: Request) -> Found:
     columns = [
         name
         for name in request.reference.frame.columns
-        if str(name) not in request.ignore and name not in {request.entity, request.time, target}
+        if str(name) not in request.ignore
+        and name not in {request.entity, request.time, request.sample_weight, target}
     ]
     found = names.named_after_target(columns, target, allowed=request.allowed_names)
     told: list[JsonValue] = [{"column": name, "why": why} for name, why in list(found.items())[:_SHOWN]]
@@ -215,6 +143,7 @@ def target_names(request: Request) -> Found:
         method="count of column names",
         unit="columns",
         details={"columns_named_after_target": told},
+        note="; ".join(f"{name!r} {why}" for name, why in list(found.items())[:_TOLD]) or None,
     )
 
 
@@ -319,8 +248,10 @@ def later_dates(request: Request) -> Found:
     told: list[JsonValue] = [
         {"column": name, "rows": count} for name, count in list(by_column.items())[:_SHOWN]
     ]
+    late_columns = [name for name, count in by_column.items() if count]
     return _share(
         np.concatenate(rows),
+        note=f"later dates in {', '.join(map(repr, late_columns[:_TOLD]))}" if late_columns else None,
         method="share of training and test rows with a later date, exact",
         details={"dates_after_the_time": told},
     )
