@@ -258,13 +258,16 @@ def test_a_constant_truth_has_no_skill(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(TWO_CLASSES))
 @pytest.mark.parametrize("label", [0, 1])
-def test_one_class_has_no_rank_and_no_skill(name: str, label: int) -> None:
-    found = measured(name, y_true=[label] * 60, y_score=np.linspace(0.1, 0.9, 60)).estimate
-    if "loss" in name.removeprefix("d2_log_loss") or name == "neg_brier_score":
-        assert found.value is not None  # a loss is one for every row
-    else:
-        assert found.value is None
-        assert found.note
+@pytest.mark.parametrize("weighted", [False, True])
+def test_one_class_proves_nothing(name: str, label: int, weighted: bool) -> None:
+    truth, weights = [label] * 60, None
+    if weighted:  # the other class is there, in rows that do not count
+        truth, weights = [*truth, 1 - label], [1.0] * 60 + [0.0]
+    scores = np.linspace(0.1, 0.9, len(truth))
+    found = measured(name, y_true=truth, y_score=scores, sample_weight=weights).estimate
+    assert found.value is None
+    assert found.at(0.95) == (None, None)
+    assert found.note
 
 
 def test_a_missing_class_and_a_rare_one() -> None:

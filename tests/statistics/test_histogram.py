@@ -101,17 +101,18 @@ def test_few_different_scores_have_bins_of_their_own() -> None:
     assert table.scores.size < 2_000
 
 
-def count_accepted(truth: npt.NDArray[np.bool_], scores: Array) -> Histogram:
+def count_accepted(truth: npt.NDArray[np.bool_], scores: histogram.Column) -> Histogram:
     return count(truth, scores, lambda _: True)
 
 
 @pytest.mark.parametrize("step", [0.01, 0.001, 1.0, 0.1 / 3])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_scores_on_a_grid_are_counted_as_a_sort_would(step: float, dtype: type[np.floating]) -> None:
+@pytest.mark.parametrize("single", [False, True])
+def test_scores_on_a_grid_are_counted_as_a_sort_would(step: float, single: bool) -> None:
     rng = np.random.default_rng(7)
     truth = rng.random(N) < 0.3
-    scores = (step * rng.integers(-50 + 20 * truth, 50)).astype(dtype)
-    first = count_accepted(truth, scores.astype(np.float64) if dtype is np.float64 else scores)
+    grid: Array = np.asarray(step * rng.integers(-50 + 20 * truth, 50), dtype=np.float64)
+    scores: histogram.Column = grid.astype(np.float32) if single else grid
+    first = count_accepted(truth, scores)
     table = score_table(truth, scores.astype(np.float64))
     assert first.is_exact
     assert np.array_equal(first.table.scores, table.scores)

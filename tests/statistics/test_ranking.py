@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
+from pytest_prodml.statistics import intervals, retrieval
 from pytest_prodml.statistics.estimate import Estimate, growth_to_decide
 from pytest_prodml.statistics.ranking import average_precision, roc_auc, roc_curve
 from pytest_prodml.statistics.sufficient import ScoreTable, score_table
@@ -217,3 +218,30 @@ def test_a_long_curve_is_thinned() -> None:
     assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
     assert np.trapezoid(y, x) == pytest.approx(0.9, abs=0.01)
     assert roc_curve(score_table(np.ones(3, dtype=np.bool_), np.arange(3.0))) == ([], [])
+
+
+def test_the_threshold_of_a_top_share_is_estimated_as_well() -> None:
+    """With 5 % positives exact bounds of the hits miss 9 %; the population's tenth is what is asked for."""
+    rng = np.random.default_rng(20261123)
+    label = rng.random(1_000_000) < 0.05
+    truth = retrieval.found_at(label, rng.normal(3.0 * label), 100_000) / 100_000
+    low = high = plain = 0
+    for _ in range(1_500):
+        drawn = rng.random(200) < 0.05
+        scores = rng.normal(3.0 * drawn)
+        lower, upper = retrieval.precision_of_top(drawn, scores, 20).at(0.95)
+        assert lower is not None
+        assert upper is not None
+        low, high = low + (lower > truth), high + (upper < truth)
+        exact = intervals.proportion(retrieval.found_at(drawn, scores, 20), 20).at(0.95)
+        plain += (exact[0] or 0.0) > truth or (exact[1] or 1.0) < truth
+    assert low / 1_500 <= 0.065
+    assert high / 1_500 <= 0.065
+    assert plain / 1_500 > 0.12
+
+
+def test_a_top_without_misses_is_not_certain() -> None:
+    relevant = np.arange(100) < 40
+    found = retrieval.precision_of_top(relevant, -np.arange(100.0), 20)
+    assert found.value == 1
+    assert found.at(0.95)[0] == pytest.approx(0.05 ** (1 / 20), abs=0.02)

@@ -28,6 +28,8 @@ EXACT_ROWS = 200_000
 _BINS = 32
 _FEW_SCORES, _LOOKED_AT = 1 << 12, 1 << 15
 _HALF = 1 << 15
+#: Bins for each of few different scores, so that evenly spaced ones fall in different bins.
+_APART = 4
 #: Rows of the sample for each of its quantiles.
 _SAMPLED = 8
 #: Rows at a time: few enough for the processor's cache, more than there are bins to add up each time.
@@ -58,10 +60,10 @@ class Histogram:
 def count(is_positive: Rows, scores: Column, accepted: Callable[[Histogram], bool]) -> Histogram:
     """Count both classes by score, in bins if `accepted` says that they are fine enough.
 
-    Tried in turn: about equally filled bins (2^17 for ten million rows) that are found by arithmetic on the
-    bits of a score; bins at the quantiles of a sample of every n-th row, found by search, in which frequent
-    scores have a bin of their own (at once where there are few different scores); a sort, after which no bin
-    is mixed. Nothing is drawn at random.
+    Tried in turn: bins found by arithmetic on the bits of a score, about equally filled (2^17 for ten
+    million rows), or where there are few different scores one for each, with a check that no other score is
+    in it; bins at the quantiles of a sample of every n-th row, found by search, in which frequent scores have
+    a bin of their own; a sort, after which no bin is mixed. Nothing is drawn at random.
 
     Parameters
     ----------
@@ -92,9 +94,10 @@ def _grids(is_positive: Rows, scores: Column) -> Iterator[Histogram]:
     low = float(np.min(scores))
     values = np.unique(_sample(scores, _LOOKED_AT))
     if values.size <= _FEW_SCORES:
+        yield _by_bits(_parts(values, _APART * values.size), is_positive, scores, values)
         yield _at(values, values, is_positive, scores, low)
     else:
-        yield _by_bits(_sample(scores, bins), is_positive, scores, bins)
+        yield _by_bits(_parts(_sample(scores, bins), bins), is_positive, scores, None)
     sample = np.sort(_sample(scores, _SAMPLED * bins))
     chosen, repeats = np.unique(sample[:: max(sample.size // bins, 1)], return_counts=True)
     # A score that fills a bin has one of its own.
@@ -113,17 +116,26 @@ def _keys(scores: Column, numbers: npt.NDArray[np.float32]) -> npt.NDArray[np.in
     return keys
 
 
-def _by_bits(sample: Array, is_positive: Rows, scores: Column, bins: int) -> Histogram:
+def _parts(sample: Array, bins: int) -> npt.NDArray[np.int64]:
+    """Return how many parts each of 65,536 cells has, so that `bins` in all are about equally filled."""
+    keys = _keys(sample, np.empty(sample.size, dtype=np.float32))
+    filled = np.bincount((keys >> 16) + _HALF, minlength=2 * _HALF)
+    # One score alone needs no parts.
+    spread = np.where(filled > 1, filled, 0)
+    return np.ceil(spread * (bins / sample.size)).astype(np.int64) + 1
+
+
+def _by_bits(
+    parts: npt.NDArray[np.int64], is_positive: Rows, scores: Column, values: Array | None
+) -> Histogram:
     """Count in parts of the 65,536 cells that the upper half of a score's bits gives.
 
-    A cell has as many parts as the sample says it needs; the lower half of the bits says which.
+    The lower half of the bits says which part of its cell a score is in. With `values` a bin counts as mixed
+    only if a row in it has another score than the one of them that the bin is for.
     """
-    filled = np.bincount(
-        (_keys(sample, np.empty(sample.size, dtype=np.float32)) >> 16) + _HALF, minlength=2 * _HALF
-    )
-    parts = np.ceil(filled * (bins / sample.size)).astype(np.int64) + 1
     starts = np.cumsum(parts) - parts
     used = int(parts.sum())
+    whole = used == parts.size
     numbers = np.empty(_CHUNK, dtype=np.float32)
     cells, found = np.empty(_CHUNK, dtype=np.intp), np.empty(_CHUNK, dtype=np.int64)
 
@@ -132,14 +144,33 @@ def _by_bits(sample: Array, is_positive: Rows, scores: Column, bins: int) -> His
         keys = _keys(chunk, numbers[:size])
         np.copyto(cells[:size], keys >> 16)
         np.add(cells[:size], _HALF, out=cells[:size])
+        if whole:
+            np.copyto(into, cells[:size])
+            return
         np.copyto(into, keys & 0xFFFF)
         # Cells lie in range; "clip" only spares the check and a copy.
         np.multiply(into, np.take(parts, cells[:size], out=found[:size], mode="clip"), out=into)
         np.right_shift(into, 16, out=into)
         np.add(into, np.take(starts, cells[:size], out=found[:size], mode="clip"), out=into)
 
-    counts = _counted(is_positive, scores, codes, used)
-    return _histogram(counts, _lowest(parts, starts, used), np.ones(used, dtype=np.bool_))
+    edges = _lowest(parts, starts, used)
+    if values is None:
+        return _histogram(_counted(is_positive, scores, codes, used), edges, np.ones(used, dtype=np.bool_))
+    # NaN equals no score.
+    own, mixed = np.full(used, np.nan), np.zeros(used, dtype=np.bool_)
+    of_values = np.empty(values.size, dtype=np.intp)
+    codes(values, of_values)
+    own[of_values] = values
+    meant = np.empty(_CHUNK, dtype=np.float64)
+
+    def checked(chunk: Column, into: Codes) -> None:
+        codes(chunk, into)
+        other = np.take(own, into, out=meant[: chunk.size], mode="clip") != chunk
+        if other.any():
+            mixed[into[other]] = True
+
+    counts = _counted(is_positive, scores, checked, used)
+    return _histogram(counts, np.where(mixed | np.isnan(own), edges, own), mixed)
 
 
 def _lowest(parts: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], used: int) -> Array:

@@ -6,7 +6,7 @@ The queries, not the rows, are what is independent: metrics are means over queri
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from pytest_prodml.errors import InputError
 from pytest_prodml.statistics.design import Design
+from pytest_prodml.statistics.estimate import Estimate
+from pytest_prodml.statistics.intervals import proportion
 from pytest_prodml.statistics.sufficient import Codes
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -132,6 +134,32 @@ def found_at(relevant: npt.NDArray[np.bool_], scores: Array, k: int) -> float:
     above, tied = scores > edge, scores == edge
     share = (k - np.count_nonzero(above)) / np.count_nonzero(tied)
     return float(np.count_nonzero(relevant & above)) + share * float(np.count_nonzero(relevant & tied))
+
+
+def precision_of_top(relevant: npt.NDArray[np.bool_], scores: Array, k: int) -> Estimate:
+    """Estimate the precision among the rows above the score that the share k / n of the population exceeds.
+
+    Given the threshold the hits are binomial; but the threshold is estimated, and rows near to it are right
+    less often than those far above. To first order that multiplies the variance by
+    1 + (1 - k / n) (p - p_t)^2 / (p (1 - p)) with p_t the precision near to the threshold, here of the
+    k / 4 rows on either side; the exact bounds of a proportion are taken of as many rows fewer.
+    """
+    hits, n = found_at(relevant, scores, k), scores.size
+    reach = max(math.ceil(k / 4), 5)
+    low, high = max(k - reach, 0), min(k + reach, n)
+    below = found_at(relevant, scores, low) if low else 0.0
+    near = (found_at(relevant, scores, high) - below) / (high - low)
+    # Laplace's estimate: a top without misses has a variance as well.
+    share = (hits + 1) / (k + 2)
+    spread = share * (1 - share)
+    worth = spread / (spread + (1 - k / n) * (share - near) ** 2)
+    exact = proportion(hits, k)
+    return replace(
+        exact,
+        method="Clopper-Pearson, effective n",
+        bounds=lambda level, growth, power: exact.bounds(level, growth * worth, power),
+        note=f"worth {worth * k:,.4g} rows at a threshold that is known",
+    )
 
 
 def query_design(design: Design, query: Codes, queries: int) -> Design:

@@ -36,6 +36,8 @@ def _columns(sample: Sample, name: str) -> tuple[Scores, Codes, dict[str, JsonVa
 
 def _brier(sample: Sample, name: str) -> tuple[Estimate, dict[str, JsonValue]]:
     chances, codes, details = _columns(sample, name)
+    if not _has_two_classes(sample, codes):
+        return _one_class(codes), details
     losses = brier_losses(chances, codes)
     # Of two classes both errors are the same, and the score counts one of them.
     cap = 1.0 if chances.shape[1] == 2 else 2.0
@@ -46,7 +48,21 @@ def _log(sample: Sample, name: str) -> tuple[Estimate, dict[str, JsonValue]]:
     chances, codes, details = _columns(sample, name)
     losses, worst = log_losses(chances, codes)
     details["worst_case_log_loss"] = worst
+    if not _has_two_classes(sample, codes):
+        return _one_class(codes), details
     return capped_mean(losses, worst, sample.design), details
+
+
+def _has_two_classes(sample: Sample, codes: Codes) -> bool:
+    weights = sample.design.weights
+    counted = codes if weights is None else codes[weights > 0]
+    return bool(counted.size) and bool(np.ptp(counted))
+
+
+def _one_class(codes: Codes) -> Estimate:
+    # A model that always names the only class has no loss, which says nothing about the other classes.
+    told = "all rows are of one class, so nothing shows what the model does with the others"
+    return not_estimable("none", told if codes.size else "there are no rows")
 
 
 def _reference(sample: Sample, codes: Codes, classes: int) -> Scores:
@@ -60,12 +76,10 @@ def _skill(
     sample: Sample, name: str, of: Callable[[Scores, Codes], Scores]
 ) -> tuple[Estimate, dict[str, JsonValue]]:
     chances, codes, details = _columns(sample, name)
-    if not codes.size:
-        return not_estimable("none", "there are no rows"), details
+    if not _has_two_classes(sample, codes):
+        return _one_class(codes), details
     reference = of(_reference(sample, codes, chances.shape[1]), codes)
-    told = "all rows are of one class"
-    if np.ptp(codes) == 0:
-        return not_estimable("none", told), details
+    told = "the shares of the classes predict every row without a loss"
     return skill(of(chances, codes), reference, sample.design, of_reference=told), details
 
 

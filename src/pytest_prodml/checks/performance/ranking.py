@@ -136,8 +136,8 @@ def _rankings(name: str, sample: Sample) -> tuple[retrieval.Rankings, Design]:
 def _of_top(name: str, kind: str, number: str, percent: bool) -> Metric:
     """Return the precision or recall of the rows with the highest scores.
 
-    Given the scores, the hits among them are independent, so the exact bounds of a proportion hold; for the
-    recall, whose threshold varies with the positives, they are too wide rather than too narrow.
+    For the precision see `retrieval.precision_of_top`. The bounds of the recall, whose threshold varies with
+    the positives, are those of a proportion: too wide rather than too narrow.
     """
     of_query = retrieval.precision_at if kind == "precision" else retrieval.recall_at
 
@@ -162,10 +162,10 @@ def _of_top(name: str, kind: str, number: str, percent: bool) -> Metric:
         if positives in {0, n}:
             told = f"all {n:,} rows are {'positive' if positives else 'negative'}"
             return Measured(estimate=not_estimable("Clopper-Pearson", told), details=details)
+        if kind == "precision":
+            return Measured(estimate=retrieval.precision_of_top(is_positive, scores, k), details=details)
         hits = retrieval.found_at(is_positive, scores, k)
-        return Measured(
-            estimate=intervals.proportion(hits, k if kind == "precision" else positives), details=details
-        )
+        return Measured(estimate=intervals.proportion(hits, positives), details=details)
 
     return Metric(needs=Needs.SCORES, measure=measure)
 
