@@ -4,10 +4,10 @@
     python benchmarks/mutation.py
     python benchmarks/mutation.py --write docs/explanation/mutation.md --results build/mutation.json
 
-mutmut makes the mutants: a comparison turned round, `and` for `or`, an argument dropped or None, a number one
-larger, a code in other letters. They are run here and not by `mutmut run`: pytest collects once, and a fork of
-that process runs, for each mutant, the tests that reach the changed function, up to the first that fails. That
-is some ten times as fast. A mutant counts as killed if a test fails, or if it runs into the time limit.
+mutmut makes the mutants: a comparison turned round, `and` for `or`, an argument dropped or None, a number
+one larger, a code in other letters. They are run here and not by `mutmut run`: pytest collects once, and for
+each mutant a fork of that process runs the tests that reach the changed function, up to the first that fails.
+That is some ten times as fast. A mutant counts as killed if a test fails, or runs into the time limit.
 
 Ends with 1 if fewer than 95 of 100 mutants of any module, or of all together, are killed.
 """
@@ -15,9 +15,10 @@ Ends with 1 if fewer than 95 of 100 mutants of any module, or of all together, a
 from __future__ import annotations
 
 import argparse
-import datetime
+import ast
 import difflib
 import gc
+import importlib
 import json
 import os
 import platform
@@ -32,8 +33,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 import libcst
@@ -63,17 +66,24 @@ SLOW = (
     "test_ready_means_that_every_required_gate_ran_and_proved",
 )
 CPU_SECONDS, SECONDS = 40, 120
+TOOL = 3  # one of the numbers that `sys.monitoring` leaves to anybody
 KILLED, SURVIVED, TIMED_OUT, UNREACHED = "killed", "survived", "timed out", "no test reaches it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """One changed function; `change` is what differs, as a diff without context."""
+    """One changed function.
+
+    `change` is what differs, as a diff without context. `lines` of `file` are those of the unchanged
+    statement; empty where it is the function's own head, which every call goes through.
+    """
 
     id: str
     module: str
     function: str
     change: str
+    file: str
+    lines: frozenset[int]
 
     @property
     def key(self) -> str:
@@ -96,7 +106,7 @@ class Runner:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run the tests once as they are, to see what each reaches, then every mutant."""
-        reach, seconds = self._reach(session.items)
+        reach, ran, seconds = self._reach(session.items)
         if self.broken:
             return True
         killers: defaultdict[str, list[pytest.Item]] = defaultdict(list)
@@ -110,12 +120,19 @@ class Runner:
                 self.results[mutant.id] = KILLED
                 continue
             place = mutant.id.rpartition("__mutmut_")[0]
-            tests = sorted(reach[place], key=lambda item: seconds[item.nodeid])
+            tests = reach[place]
+            if mutant.lines:
+                through = {item for line in mutant.lines for item in ran[mutant.file, line]}
+                tests = [item for item in tests if item in through]
+            tests = sorted(tests, key=lambda item: seconds[item.nodeid])
             if not tests:
                 self.results[mutant.id] = UNREACHED
                 continue
-            before = killers[place]
-            tests = [*before, *(item for item in tests if item not in before)]
+            # First what killed in this function before, then what killed elsewhere, then what is quick.
+            rank = {
+                item: number for number, item in enumerate(dict.fromkeys([*killers[place], *killers[""]]))
+            }
+            tests = sorted(tests, key=lambda item: rank.get(item, len(rank)))
             folder = Path(tempfile.mkdtemp(dir=self.scratch))
             child = os.fork()
             if child == 0:
@@ -134,13 +151,23 @@ class Runner:
 
     def _reach(
         self, items: Iterable[pytest.Item]
-    ) -> tuple[defaultdict[str, list[pytest.Item]], dict[str, float]]:
+    ) -> tuple[
+        defaultdict[str, list[pytest.Item]],
+        defaultdict[tuple[str, int], list[pytest.Item]],
+        dict[str, float],
+    ]:
+        """Return which tests call each function, and run each line, and how long each takes."""
         reach: defaultdict[str, list[pytest.Item]] = defaultdict(list)
+        ran: defaultdict[tuple[str, int], list[pytest.Item]] = defaultdict(list)
+        lines: set[tuple[str, int]] = set()
+        watch({mutant.id.partition(".x")[0] for mutant in self.mutants}, lines)
         seconds = {}
         hits: set[str] = set()
         switch.record_trampoline_hit = lambda name, **_: hits.add(name)
         for item in items:
             hits.clear()
+            lines.clear()
+            sys.monitoring.restart_events()
             switch.set_mutant_under_test("stats")
             began = time.monotonic()
             failed = [report for report in runtestprotocol(item, log=False) if report.failed]
@@ -151,8 +178,11 @@ class Runner:
                 # The decision has tests of its own; that a verifier fails with a broken one shows little.
                 if name.startswith("pytest_prodml.verify") or item.nodeid.startswith("tests/policy/"):
                     reach[name].append(item)
+            for line in lines:
+                ran[line].append(item)
+        sys.monitoring.free_tool_id(TOOL)
         switch.set_mutant_under_test("")
-        return reach, seconds
+        return reach, ran, seconds
 
     def save(self) -> None:
         """Write what became of every mutant so far."""
@@ -173,10 +203,10 @@ class Runner:
         result = {0: SURVIVED, 1: KILLED}.get(code, TIMED_OUT)
         if result == KILLED:
             killer = tests[int((folder / "killer").read_text("utf-8"))]
-            mine = killers[mutant.id.rpartition("__mutmut_")[0]]
-            if killer in mine:
-                mine.remove(killer)
-            mine.insert(0, killer)
+            for mine in (killers[mutant.id.rpartition("__mutmut_")[0]], killers[""]):
+                if killer in mine:
+                    mine.remove(killer)
+                mine.insert(0, killer)
         self.results[mutant.id] = result
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -205,6 +235,46 @@ def _run_one(session: pytest.Session, mutant: Mutant, tests: Sequence[pytest.Ite
         code = 1
     finally:
         os._exit(code)
+
+
+def watch(modules: Iterable[str], lines: set[tuple[str, int]]) -> None:
+    """Have the interpreter note in `lines` which lines of the unchanged functions run."""
+
+    def note(code: CodeType, line: int) -> object:
+        lines.add((code.co_filename, line))
+        return sys.monitoring.DISABLE
+
+    sys.monitoring.use_tool_id(TOOL, "mutation")
+    sys.monitoring.register_callback(TOOL, sys.monitoring.events.LINE, note)
+    for name in modules:
+        module = importlib.import_module(name)
+        places = [vars(module), *(vars(item) for item in vars(module).values() if isinstance(item, type))]
+        found = [item.__code__ for place in places for item in place.values() if is_unchanged(item)]
+        while found:
+            code = found.pop()
+            sys.monitoring.set_local_events(TOOL, code, sys.monitoring.events.LINE)
+            found += [item for item in code.co_consts if isinstance(item, CodeType)]
+
+
+def is_unchanged(item: object) -> bool:
+    """Tell whether this is a function as it was."""
+    return isinstance(item, FunctionType) and item.__name__.endswith("__mutmut_orig")
+
+
+def statements(code: str) -> dict[int, frozenset[int]]:
+    """Return for each line of a module the lines of the innermost statement; of a compound one, its head."""
+    found: dict[int, frozenset[int]] = {}
+    for node in ast.walk(ast.parse(code)):
+        if not isinstance(node, ast.stmt | ast.match_case | ast.ExceptHandler):
+            continue
+        first = node.pattern.lineno if isinstance(node, ast.match_case) else node.lineno
+        body = getattr(node, "body", None)
+        last = body[0].lineno - 1 if body else (node.end_lineno or first)
+        is_function = isinstance(node, ast.FunctionDef | ast.ClassDef)
+        lines = frozenset() if is_function else frozenset(range(first, max(first, last) + 1))
+        # `walk` goes from the outside to the inside, so the innermost is set last.
+        found |= dict.fromkeys(range(first, max(first, last) + 1), lines)
+    return found
 
 
 def is_sentence(node: libcst.CSTNode) -> bool:
@@ -243,6 +313,7 @@ def prepare(work: Path, modules: Sequence[str]) -> tuple[list[Mutant], Counter[s
         made = mutate_file_contents(module, source)
         (work / PACKAGE / module).write_text(made.code, "utf-8")
         lines = made.code.splitlines()
+        heads = statements(made.code)
         texts = {
             name: [re.sub(r"__mutmut_(orig|\d+)", "", line) for line in lines[span.start - 1 : span.end]]
             for name, span in made.line_span_by_function_name.items()
@@ -254,8 +325,20 @@ def prepare(work: Path, modules: Sequence[str]) -> tuple[list[Mutant], Counter[s
             function = mangled.removeprefix("x_").replace("xǁ", "").replace("ǁ", ".")
             before, after = texts[f"{mangled}__mutmut_orig"], texts[f"{mangled}__mutmut_{number}"]
             change = "\n".join(_difference(before, after))
-            full = f"{dotted}.{mangled}__mutmut_{number}"
-            mutants.append(Mutant(id=full, module=module, function=function, change=change))
+            start = made.line_span_by_function_name[f"{mangled}__mutmut_orig"].start
+            touched = [start + index for index in _changed_lines(before, after)]
+            mutants.append(
+                Mutant(
+                    id=f"{dotted}.{mangled}__mutmut_{number}",
+                    module=module,
+                    function=function,
+                    change=change,
+                    file=str(work / PACKAGE / module),
+                    lines=frozenset[int]()
+                    if any(not heads.get(line) for line in touched)
+                    else frozenset[int]().union(*(heads[line] for line in touched)),
+                )
+            )
     return mutants, wording
 
 
@@ -263,6 +346,12 @@ def _difference(before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
     for line in difflib.unified_diff(before, after, lineterm="", n=0):
         if line[0] in "+-" and not line.startswith(("+++", "---")):
             yield f"{line[0]} {line[1:].strip()}"
+
+
+def _changed_lines(before: Sequence[str], after: Sequence[str]) -> Iterator[int]:
+    for kind, first, last, *_ in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if kind != "equal":
+            yield from range(first, max(last, first + 1))
 
 
 def explanation(mutant: Mutant) -> str | None:
@@ -277,10 +366,7 @@ def report(
     mutants: Sequence[Mutant], results: Mapping[str, str], wording: Mapping[str, int]
 ) -> Iterator[str]:
     """Yield the page's figures in Markdown."""
-    yield (
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, mutmut {version('mutmut')}, "
-        f"Python {platform.python_version()}.\n"
-    )
+    yield (f"{datetime.now(UTC):%Y-%m-%d}, mutmut {version('mutmut')}, Python {platform.python_version()}.\n")
     yield "| Module | Mutants | Killed | Timed out | Survived | Killed in % | Sentences, not run |"
     yield "|---|---:|---:|---:|---:|---:|---:|"
     rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -341,6 +427,8 @@ def main() -> None:
         sys.path[:0] = [str(work / "src"), str(work / "tests")]
         skip = " and ".join(f"not {test}" for test in SLOW)
         arguments = ["-q", "-p", "no:cacheprovider", "-k", skip, "--ignore=tests/verify/test_fuzz.py"]
+        # A failure is only counted: to show it, pytest would parse the mutated file each time, for a second.
+        arguments += ["--tb=native", "--assert=plain"]
         with chdir(work):
             code = pytest.main([*arguments, *options.tests], plugins=[runner])
     if runner.broken or not runner.results:

@@ -242,6 +242,29 @@ SENTENCES: dict[str, list[tuple[str, str, str]]] = {
             "issued under a policy that asks nobody for proof (burden = violation)",
         )
     ],
+    "false_verdict": [
+        ("decision", "fairness.age", "the stated verdict of fairness.age does not follow from its evidence")
+    ],
+    "left_out_verdict": [
+        ("decision", "fairness.age", "the stated verdict of fairness.age does not follow from its evidence")
+    ],
+    "false_code_by_another_version": [
+        ("decision", "fairness.age", "the stated verdict of fairness.age does not follow from its evidence")
+    ],
+    "a_policy_that_overflows": [
+        (
+            "decision",
+            "decision",
+            "the decision can not be repeated from the evidence: Python int too large to convert to C int",
+        )
+    ],
+    "a_page_of_another_certificate": [
+        (
+            "html-mismatch",
+            "renderings",
+            "the certificate in this page names no page, so nothing vouches for what it shows",
+        )
+    ],
     "waiver_expired": [
         ("waiver-expired", "w-1", "the waiver for fairness.age expired at 2026-12-22T09:30:00Z")
     ],
@@ -314,6 +337,39 @@ SENTENCES: dict[str, list[tuple[str, str, str]]] = {
             "the waiver for fairness.age is given by name, and the policy takes none of that form",
         ),
     ],
+    "no_waiver_at_all": [("statement", "", "waivers[0]: has no payloadType, so it is not a DSSE envelope")],
+    "one_waiver_lost_and_one_not_allowed": [
+        ("waiver-expired", "w-2", "the waiver for pipeline.parity expired at 2026-12-22T09:30:00Z"),
+        ("waiver-expired", "w-1", "the waiver for fairness.age expired at 2026-12-22T09:30:00Z"),
+    ],
+    "one_waiver_not_allowed_is_enough_to_refuse": [
+        ("policy", "policy", "the policy credit-production 1 is not met"),
+        ("policy", "", "1 required gate does not pass: fairness.age"),
+        (
+            "policy",
+            "fairness.age",
+            "fairness.age failed: selection_rate_difference = 0.2 [0.18, 0.22], must be at most 0.1",
+        ),
+        (
+            "waiver-not-allowed",
+            "w-1",
+            "the waiver for fairness.age lasts longer than the 30 days that the policy allows",
+        ),
+    ],
+    "plain_keys_and_a_list_with_one": [
+        (
+            "untrusted",
+            "",
+            "no signature fits a given key: the content was changed after it was signed, or it was signed with another key (given: KEY-other; the file claims: KEY-ci)",
+        )
+    ],
+    "plain_approvers_and_a_list_with_one": [
+        (
+            "waiver-untrusted",
+            "w-1",
+            "the waiver for fairness.age is not signed by an approver whose key was given",
+        )
+    ],
     "role_missing": [
         (
             "role",
@@ -360,6 +416,20 @@ SENTENCES: dict[str, list[tuple[str, str, str]]] = {
         ),
     ],
     "waiver_revoked": [("waiver-revoked", "w-1", "the waiver for fairness.age was revoked: key was stolen")],
+    "approver_revoked": [
+        (
+            "waiver-untrusted",
+            "w-1",
+            "the waiver for fairness.age is not signed by an approver whose key was given",
+        )
+    ],
+    "approver_out_of_window": [
+        (
+            "waiver-untrusted",
+            "w-1",
+            "the waiver for fairness.age is not signed by an approver whose key was given",
+        )
+    ],
     "list_missing": [
         ("revocation-missing", "", "the trust root asks for a revocation list, and none was given")
     ],

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from certificate_factory import NOW, measurement, policy, signed
-from make import POLICY, SHARED, Case, Table
+from conformance.make import POLICY, SHARED, Case, Table
 from pytest_prodml.certificate.build import issue
 from pytest_prodml.certificate.digest import subject_of
 from pytest_prodml.certificate.statement import certificate_payload
 from pytest_prodml.codec import canonical_json
-from pytest_prodml.records import Provenance, RunState, Subject
+from pytest_prodml.records import Policy, Provenance, RunState, Subject
 
 MODEL = f"{SHARED}/model.onnx"
 
@@ -62,8 +62,8 @@ def _files(table: Table) -> Iterator[Case]:
                certificate=both, models=[f"tokenizer.json={MODEL}", "model.onnx=tokenizer.json"],
                files={"tokenizer.json": b"{}"}, codes=["subject-differs"], exit_code=13,
                second=False)  # fmt: skip
-    data = Subject(name="test.csv", digest=subject_of_bytes(b"a,b\n"))
-    with_data = issue(table.small(materials=(data,)), [table.key()])
+    rows = Subject(name="test.csv", digest=subject_of_bytes(b"a,b\n"))
+    with_data = issue(table.small(materials=(rows,)), [table.key()])
     yield Case(name="a11-data-presented", row="A11", what="The test data are presented instead of the model",
                certificate=with_data, models=["test.csv"], files={"test.csv": b"a,b\n"},
                codes=["subject-differs"], exit_code=13, second=False)  # fmt: skip
@@ -103,7 +103,7 @@ def _directories(table: Table) -> Iterator[Case]:
         yield case(f"a04-extra-{name}", f"A file was added: {path}", {**same, f"tree/{path}": b""})
     yield case("a05-contents-swapped", "Two files have each other's content",
                {"tree/config.json": weights, "tree/weights/0.bin": config})  # fmt: skip
-    yield case("a05-renamed", "A file was renamed", {"tree/a.py": config, "tree/weights/0.bin": weights})
+    yield case("a05-renamed", "A file was renamed", {"tree/a.json": config, "tree/weights/0.bin": weights})
     yield case("a05-moved", "A file was moved to the top",
                {"tree/config.json": config, "tree/0.bin": weights})  # fmt: skip
     yield case("a07-case-collision", "Two names differ only in case", {**same, "tree/CONFIG.json": config},
@@ -203,7 +203,6 @@ def _forged(table: Table) -> Iterator[Case]:
         "e14-no-lower-bound": (passing, measured(lower=None)),
         "e14-value-missing": (passing, measured(value=None)),
         "e14-level-lowered": (passing, measured(confidenceLevel=0.5)),
-        "e14-level-of-one": (passing, measured(confidenceLevel=1.0)),
         "e14-level-of-two": (passing, measured(confidenceLevel=2.0)),
         "e14-no-rows": (passing, measured(nSamples=0)),
         "e14-negative-rows": (passing, measured(nSamples=-5)),
@@ -268,9 +267,11 @@ def _honest(table: Table) -> Iterator[Case]:
         yield refused(f"p09-gate-stricter-{name}", f"The gate's policy asks for more: {name}", "policy", 15, good,
                       policy=text)  # fmt: skip
     empty = 'name = "empty"\nversion = "1"\n'
-    yield refused("p09-gate-empty-policy", "The gate's policy requires nothing", "policy", 15, good, policy=empty)
+    yield refused(
+        "p09-gate-empty-policy", "The gate's policy requires nothing", "usage", 2, good, policy=empty
+    )
     yield refused("p09-issued-under-empty-policy", "Issued under a policy that requires nothing", "not-ready", 1,
-                  table.small(policy=policy(empty)))  # fmt: skip
+                  table.small(policy=Policy(name="empty", version="1")))  # fmt: skip
     guard = POLICY.replace('validity = "90d"', 'validity = "90d"\nburden = "violation"')
     yield refused("p09-issued-under-guard-policy", "Issued under a policy that asks nobody for proof",
                   "policy-guard", 15, table.small(policy=policy(guard)))  # fmt: skip
@@ -281,7 +282,7 @@ def _honest(table: Table) -> Iterator[Case]:
     for name, text in {"not-toml": "name = ", "unknown-key": POLICY + "\n[skip]\n", "missing": ""}.items():
         yield refused(f"p09-gate-policy-{name}", f"The gate's policy can not be read: {name}", "usage", 2, good,
                       policy=text)  # fmt: skip
-    clean = POLICY + "\n[source]\nallow_dirty = false\n"
+    clean = POLICY + "\n[provenance]\nallow_dirty = false\n"
     for name, found in {
         "dirty": Provenance(revision="a" * 40, is_dirty=True),
         "unknown": Provenance(problem="no repository"),
@@ -297,7 +298,10 @@ def _honest(table: Table) -> Iterator[Case]:
     yield Case(name="p09-gate-other-name", row="P09", what="The gate's policy has another name and asks the same",
                certificate=issue(good, [table.key()]),
                policy=POLICY.replace("conformance", "another"))  # fmt: skip
-    wide = replace(good.runs[0].evidence, measurements=(measurement(0.9, 0.1),))  # type: ignore[type-var]
+    before = good.runs[0].evidence
+    if before is None:
+        raise ValueError(good.runs)
+    wide = replace(before, measurements=(measurement(0.9, 0.1),))
     yield Case(name="p09-gate-limit-met", row="P09", what="The gate's policy has a limit of its own that is met",
                certificate=issue(good, [table.key()]),
                policy=stricter["limit"].replace("0.9\n", "0.77\n"))  # fmt: skip
@@ -307,7 +311,7 @@ def _honest(table: Table) -> Iterator[Case]:
 
 
 def _without_gates(table: Table) -> Any:
-    from make import PRODUCER
+    from conformance.make import PRODUCER
 
     made = table.build(policy=policy(POLICY), gates=(), runs=(), materials=(), environments={})
     return replace(made, producer=PRODUCER)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, utils
 
 from certificate_factory import b64
-from make import POLICY, Case, Table
+from conformance.make import POLICY, Case, Table
 from pytest_prodml.certificate.build import issue
 from pytest_prodml.certificate.dsse import INTOTO_PAYLOAD_TYPE, envelope_json, pae, parse_envelope, sign
 from pytest_prodml.certificate.forms import sigstore_bundle
@@ -98,7 +98,7 @@ def _signatures(table: Table) -> Iterator[Case]:
         yield Case(name=f"s01-payload-{name}", row="S01", what=f"The payload is changed: {name}",
                    certificate=_dump({**fields, "payload": b64(data)}), codes=["untrusted"],
                    exit_code=12)  # fmt: skip
-    nothing = {"empty": [], "null": None}
+    nothing: dict[str, Any] = {"empty": [], "null": None}
     for name, value in nothing.items():
         yield Case(name=f"s02-signatures-{name}", row="S02", what=f"All signatures are removed: {name}",
                    certificate=_dump({**fields, "signatures": value}), codes=["no-signature"],
@@ -158,7 +158,9 @@ def _signatures(table: Table) -> Iterator[Case]:
                codes=["untrusted"], exit_code=12)  # fmt: skip
     yield Case(name="s09-p256-signature-ed25519-key", row="S09", what="A P-256 signature for an Ed25519 key",
                certificate=_dump(elliptic), codes=["untrusted"], exit_code=12)  # fmt: skip
-    key = table.key("p256").key  # type: ignore[attr-defined]
+    key = table.key("p256").key
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TypeError(key)
     sha512 = key.sign(
         pae(INTOTO_PAYLOAD_TYPE, payload), ec.ECDSA(hashes.SHA512(), deterministic_signing=True)
     )
@@ -190,13 +192,18 @@ def _two_signatures(table: Table) -> Iterator[Case]:
         "s04-listed-twice": [first, first],
         "s04-two-keyids": [first, {**first, "keyid": second["keyid"]}],
         "s04-sixteen-times": [first] * 16,
-        "s03-second-foreign": [first, json.loads(issue(table.small(), [table.key("other")]))["signatures"][0]],
+        "s03-second-foreign": [
+            first,
+            json.loads(issue(table.small(), [table.key("other")]))["signatures"][0],
+        ],
     }
     for name, signatures in lists.items():
         yield Case(name=name, row=name[:3].upper(), what=f"Two keys must sign: {name[4:]}",
                    certificate=_dump({**both, "signatures": signatures}), keys=["ci", "p256"], policy=TWO,
                    codes=["threshold"], exit_code=12)  # fmt: skip
-    key = table.key("p256").key  # type: ignore[attr-defined]
+    key = table.key("p256").key
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TypeError(key)
     payload = base64.b64decode(both["payload"])
     again = key.sign(pae(INTOTO_PAYLOAD_TYPE, payload), ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
     r, s = utils.decode_dss_signature(again)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent), str(HERE)]
+sys.path.insert(0, str(HERE.parent))
 
 from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402 - found through the line above
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519  # noqa: E402
@@ -169,11 +169,13 @@ def write(case: Case) -> None:
 
 def main() -> None:
     """Write every folder anew."""
-    import cases_about_content
-    import cases_about_standing
-    import cases_about_waivers
-    import cases_in_the_envelope
-    import cases_in_the_payload
+    from conformance import (
+        cases_about_content,
+        cases_about_standing,
+        cases_about_waivers,
+        cases_in_the_envelope,
+        cases_in_the_payload,
+    )
 
     for folder in HERE.iterdir():
         if (folder / "case.json").is_file():
@@ -203,5 +205,5 @@ def main() -> None:
 __all__ = ["AT", "NOW", "POLICY", "SHARED", "Case", "Table"]
 
 if __name__ == "__main__":
-    sys.modules["make"] = sys.modules["__main__"]
+    sys.modules["conformance.make"] = sys.modules["__main__"]
     main()

@@ -24,6 +24,7 @@ from pytest_prodml.records import (
     Gate,
     GateRun,
     Limit,
+    Look,
     Measurement,
     NameWaivers,
     Outcome,
@@ -48,7 +49,9 @@ AUC = Measurement(
     n_samples=1500,
 )
 GAP = replace(AUC, metric="gap", value=0.1, lower=0.05, upper=0.15)
-GATE = Gate(id="performance.auc", dimension=Dimension.PERFORMANCE, description="ranks well", location="t.py::t")
+GATE = Gate(
+    id="performance.auc", dimension=Dimension.PERFORMANCE, description="ranks well", location="t.py::t"
+)
 SUBJECT = Subject(name="model.onnx", digest={"sha256": "a" * 64})
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -97,8 +100,10 @@ def told(criterion: Criterion, *measured: Measurement, **options: Any) -> tuple[
             (
                 "pass",
                 "proven",
-                "roc_auc = 0.8 points [0.77, 0.83], must be at least 0.76 points (limit 0.79, margin 0.03) "
-                "by the policy's limit",
+                (
+                    "roc_auc = 0.8 points [0.77, 0.83], must be at least 0.76 points (limit 0.79, margin 0.03) "
+                    "by the policy's limit"
+                ),
             ),
         ),
         (
@@ -128,8 +133,10 @@ def told(criterion: Criterion, *measured: Measurement, **options: Any) -> tuple[
             (
                 "inconclusive",
                 "not-proven",
-                "roc_auc = 0.8 [0.77, 0.83], must be at least 0.79: not proven with 1,500 rows; about 12,345 "
-                "would decide if the true value is the observed one (power 0.8)",
+                (
+                    "roc_auc = 0.8 [0.77, 0.83], must be at least 0.79: not proven with 1,500 rows; about 12,345 "
+                    "would decide if the true value is the observed one (power 0.8)"
+                ),
             ),
         ),
         (
@@ -189,8 +196,10 @@ def told(criterion: Criterion, *measured: Measurement, **options: Any) -> tuple[
             (
                 "inconclusive",
                 "alarm-is-no-proof",
-                "roc_auc = 0.8 [0.77, 0.83], must be at least 0.79: no violation is proven, which is no proof "
-                "of the claim; the policy can accept it with alarm_gates",
+                (
+                    "roc_auc = 0.8 [0.77, 0.83], must be at least 0.79: no violation is proven, which is no proof "
+                    "of the claim; the policy can accept it with alarm_gates"
+                ),
             ),
         ),
         (
@@ -291,7 +300,11 @@ def judged(run_state: RunState, found: Evidence | None = None, **options: Any) -
     made = judge(
         options.pop("gate", GATE),
         GateRun(
-            gate_id=GATE.id, location="t.py::t", state=run_state, evidence=found, reason=options.pop("why", None)
+            gate_id=GATE.id,
+            location="t.py::t",
+            state=run_state,
+            evidence=found,
+            reason=options.pop("why", None),
         ),
         **{"confidence_level": 0.95, **options},
     )
@@ -379,8 +392,10 @@ def test_evidence_of_another_gate_or_another_model() -> None:
     assert judged(RunState.PASSED, unbound, subject_digests=mine) == (
         "inconclusive",
         "unbound-model",
-        "the model that was measured is not tied to the certified file; return a path from prodml_model, or tie "
-        "the object to its file with pytest_prodml.adapters.bind",
+        (
+            "the model that was measured is not tied to the certified file; return a path from prodml_model, or tie "
+            "the object to its file with pytest_prodml.adapters.bind"
+        ),
     )
     assert judged(RunState.PASSED, unbound, subject_digests=mine, allow_unbound_models=True)[1] == "proven"
     assert judged(RunState.PASSED, unbound)[1] == "proven"
@@ -558,9 +573,7 @@ def test_what_was_never_collected_blocks() -> None:
         ("latency.*", Dimension.LATENCY, Outcome.INCONCLUSIVE, True, "not-collected"),
         ("performance.auc", Dimension.PERFORMANCE, Outcome.PASS, True, "proven"),
     ]
-    assert found.verdicts[0].message == (
-        "the policy requires this gate and no test of that id was collected"
-    )
+    assert found.verdicts[0].message == ("the policy requires this gate and no test of that id was collected")
     assert found.reasons == (
         "the policy names the gate 'odd', which belongs to no dimension",
         "2 required gates do not pass: fairness.age, latency.*",
@@ -646,7 +659,11 @@ def test_an_inventory_that_contradicts_itself() -> None:
         ),
         (
             {"required_automation": ("github:bank/*",)},
-            {"provenance": Provenance(automation=ContinuousIntegration(provider="github", project="me/fork"))},
+            {
+                "provenance": Provenance(
+                    automation=ContinuousIntegration(provider="github", project="me/fork")
+                )
+            },
             ("the tests ran in 'github:me/fork', and the policy asks for github:bank/*",),
         ),
         (
@@ -690,5 +707,127 @@ def test_waivers_at_their_edges() -> None:
     assert usable(by_name) == {}
     named = replace(POLICY, name_waivers=NameWaivers(max=1, max_days=30))
     assert usable(by_name, policy=named) == {"performance.auc": "w3"}
-    assert usable(by_name, waiver(), policy=named) == usable(waiver(), by_name, policy=named)
+    own = {"performance.auc": "w1"}
+    assert usable(by_name, waiver(), policy=named) == usable(waiver(), by_name, policy=named) == own
+    # Where the policy takes none by name, not even a short one.
+    assert usable(replace(by_name, expires_at=NOW + timedelta(hours=1))) == {}
     assert usable(replace(by_name, subject_name="*.pt"), policy=named) == {}
+
+
+def test_what_the_policy_says_reaches_every_gate() -> None:
+    limit = Limit(gate="performance.*", metric="roc_auc", comparison=Comparison.AT_LEAST, limit=0.78)
+    assert decision(ran(), policy=replace(POLICY, limits=(limit,))).verdicts[0].reason == "not-proven"
+    unbound = ran(evidence=evidence(at_least(0.75), subjects=()))
+    assert decision(unbound).verdicts[0].reason == "unbound-model"
+    allowing = replace(POLICY, allow_unbound_models=True)
+    assert decision(unbound, policy=allowing).verdicts[0].reason == "proven"
+    alarm = ran(evidence=evidence(at_least(0.79, burden=Burden.VIOLATION)))
+    assert decision(alarm).verdicts[0].reason == "alarm-is-no-proof"
+    silent = replace(POLICY, alarm_gates=("performance.auc",))
+    assert decision(alarm, policy=silent).verdicts[0].reason == "no-violation-proven"
+    elsewhere = replace(POLICY, alarm_gates=("data.*",))
+    assert decision(alarm, policy=elsewhere).verdicts[0].reason == "alarm-is-no-proof"
+    guard = replace(POLICY, burden=Burden.VIOLATION)
+    assert decision(ran(0.79), policy=guard).verdicts[0].reason == "no-violation-proven"
+
+
+def test_what_looks_at_the_test_set_have_spent_is_spent() -> None:
+    def level(asked: float, spent: float | None, measured: float) -> str:
+        found = evidence(at_least(0.75), measurements=(replace(AUC, confidence_level=measured),))
+        look = (
+            Look(number=2, planned=5, spending="bonferroni", confidence_level=spent, test_digest="d" * 64)
+            if spent is not None
+            else None
+        )
+        policy = replace(POLICY, confidence_level=asked)
+        made = decision(ran(evidence=found), policy=policy, run=replace(RUN, look=look))
+        return made.verdicts[0].reason
+
+    assert level(0.95, None, 0.95) == level(0.95, 0.99, 0.99) == level(0.99, 0.95, 0.99) == "proven"
+    assert level(0.95, 0.99, 0.95) == level(0.99, 0.95, 0.95) == level(0.99, None, 0.95) == "confidence-level"
+
+
+@pytest.mark.parametrize("digest", [{}, {"md5": "c" * 32}, {"sha256": ""}])
+def test_an_artefact_without_a_digest_matches_nothing(digest: dict[str, str]) -> None:
+    nameless = Subject(name="model.onnx", digest={})
+    found = evidence(at_least(0.75), subjects=(Subject(name="model.onnx", digest=digest),))
+    assert decision(ran(evidence=found), subjects=[nameless]).verdicts[0].reason == "subject-mismatch"
+    assert decision(ran(evidence=found)).verdicts[0].reason == "subject-mismatch"
+
+
+def test_a_policy_can_require_what_the_project_only_mentions() -> None:
+    modest = replace(GATE, severity=Severity.INFO)
+    policy = replace(POLICY, required_gates=("fairness.age",))
+    assert decision(ran(), gates=[modest]).verdicts[0].required
+    assert not decision(ran(), gates=[modest], policy=policy).verdicts[1].required
+    assert decision(ran(), policy=policy).verdicts[1].required
+    for some in (replace(POLICY, required_gates=()), replace(POLICY, required_dimensions=())):
+        assert decision(ran(), policy=some).outcome is Readiness.READY
+
+
+def waived(*runs: GateRun, policy: Policy = POLICY, **changes: Any) -> Decision:
+    return decision(*runs, policy=policy, waivers=[waiver(**changes)])
+
+
+def test_only_a_known_result_can_be_waived() -> None:
+    found = waived(ran(0.79))
+    assert found.outcome is Readiness.READY_WITH_WAIVERS
+    assert (found.verdicts[0].waiver_id, found.verdicts[0].reason) == ("w1", "not-proven")
+    assert found.reasons == ()
+    assert waived(ran()).verdicts[0].waiver_id is None
+    assert waived(ran()).outcome is Readiness.READY
+    for state in RunState:
+        applies = waived(ran(0.9, state=state)).verdicts[0].waiver_id is not None
+        assert applies == (state in {RunState.PASSED, RunState.FAILED})
+    assert waived().verdicts[0].waiver_id is None
+    assert waived(ran(0.79), ran(state=RunState.SKIPPED)).verdicts[0].waiver_id is None
+    other = Subject(name="model.onnx", digest={"sha256": "b" * 64})
+    for reason, run in {
+        "subject-mismatch": ran(evidence=evidence(at_least(0.75), subjects=(other,))),
+        "unbound-model": ran(evidence=evidence(at_least(0.75), subjects=())),
+        "evidence-mix": ran(evidence=evidence(at_least(0.75), gate_id="performance.f1")),
+        "no-evidence": ran(evidence=None),
+    }.items():
+        verdict = waived(run).verdicts[0]
+        assert (verdict.reason, verdict.waiver_id) == (reason, None)
+    modest = replace(GATE, severity=Severity.INFO)
+    unnamed = replace(POLICY, required_gates=("fairness.age",))
+    made = decision(ran(0.79), gates=[modest], policy=unnamed, waivers=[waiver()])
+    assert [verdict.waiver_id for verdict in made.verdicts] == [None, None]
+
+
+def test_waivers_are_counted() -> None:
+    found = waived(ran(0.79), policy=replace(POLICY, max_waivers=0))
+    assert found.reasons == (
+        "1 waivers are needed and the policy allows 0",
+        "1 required gate does not pass: performance.auc",
+    )
+    assert found.verdicts[0].waiver_id is None
+    assert waived(ran(0.79), policy=replace(POLICY, max_waivers=1)).reasons == ()
+    by_name = {"subject_digest": None, "subject_name": "*.onnx", "expires_at": NOW + timedelta(days=2)}
+    one = replace(POLICY, name_waivers=NameWaivers(max=1, max_days=14))
+    assert waived(ran(0.79), policy=one, **by_name).outcome is Readiness.READY_WITH_WAIVERS
+    none = replace(POLICY, name_waivers=NameWaivers(max=0, max_days=14))
+    lost = waived(ran(0.79), policy=none, **by_name)
+    assert lost.outcome is Readiness.NOT_READY
+    assert lost.reasons == (
+        "1 waivers by name are needed and the policy allows 0",
+        "1 required gate does not pass: performance.auc",
+    )
+    assert [verdict.gate_id for verdict in lost.verdicts] == ["performance.auc"]
+    elsewhere = waived(ran(0.79), policy=one, **{**by_name, "subject_name": "*.pt"})
+    assert elsewhere.verdicts[0].waiver_id is None
+
+
+def test_gates_without_a_waiver_stay_as_they_are() -> None:
+    second = replace(GATE, id="performance.f1")
+    made = decision(
+        ran(0.79),
+        replace(ran(), gate_id="performance.f1", evidence=None),
+        gates=[GATE, replace(second, basis=Basis.ASSERTION)],
+        waivers=[waiver()],
+    )
+    assert [(verdict.gate_id, verdict.waiver_id) for verdict in made.verdicts] == [
+        ("performance.auc", "w1"),
+        ("performance.f1", None),
+    ]

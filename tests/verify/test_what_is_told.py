@@ -22,21 +22,26 @@ from certificate_factory import (
     signed,
     with_payload,
 )
+from pytest_prodml.certificate.build import PRODUCER
 from pytest_prodml.certificate.digest import directory_subject, subject_of
 from pytest_prodml.certificate.dsse import parse_envelope
+from pytest_prodml.certificate.forms import fill_page
 from pytest_prodml.certificate.statement import certificate_payload
 from pytest_prodml.codec import digest_of, sha256_hex
 from pytest_prodml.errors import ProdmlError
 from pytest_prodml.policy.load import policy_digest
 from pytest_prodml.records import Burden, Comparison, Limit, Readiness, Subject
+from pytest_prodml.render.html import render_html
+from pytest_prodml.render.view import view
 from pytest_prodml.verify.acceptance import open_list
 from pytest_prodml.verify.cosign import check_before_signing, missing_roles
 from pytest_prodml.verify.report import AppliedWaiver, Reason, VerificationReport, report_json
-from pytest_prodml.verify.revocation import open_own, read_revocations
+from pytest_prodml.verify.revocation import Revocation, RevocationList, open_own, read_revocations
 from pytest_prodml.verify.state import SeenCertificate, SeenRevocations, SeenTrust, State, locked_state
 from pytest_prodml.verify.subjects import Artifact, present, present_bytes
 from pytest_prodml.verify.trustfile import RootPin, load_trust, pin_of, sign_trust
 from pytest_prodml.verify.trustroot import TrustRoot
+from pytest_prodml.verify.verifier import replay_reasons
 from told_sentences import SENTENCES
 from trust_factory import (
     BOTH,
@@ -311,6 +316,43 @@ def a_guard_at_the_issue(desk: Desk) -> VerificationReport:
     return desk.verify()
 
 
+@scenario
+def false_verdict(desk: Desk) -> VerificationReport:
+    made = ready(desk)
+    verdicts = (replace(made.decision.verdicts[0], message="all is well"), *made.decision.verdicts[1:])
+    return desk.verify(desk.certify(replace(made, decision=replace(made.decision, verdicts=verdicts))))
+
+
+@scenario
+def left_out_verdict(desk: Desk) -> VerificationReport:
+    made = ready(desk)
+    return desk.verify(
+        desk.certify(replace(made, decision=replace(made.decision, verdicts=made.decision.verdicts[1:])))
+    )
+
+
+@scenario
+def false_code_by_another_version(desk: Desk) -> VerificationReport:
+    made = replace(ready(desk), producer=replace(PRODUCER, version="9.0"))
+    first = replace(made.decision.verdicts[0], message="in other words", reason="refuted")
+    decision = replace(made.decision, verdicts=(first, *made.decision.verdicts[1:]), reasons=("so it is",))
+    return desk.verify(desk.certify(replace(made, decision=decision)))
+
+
+@scenario
+def a_policy_that_overflows(desk: Desk) -> VerificationReport:
+    made = ready_with_waiver(desk)
+    endless = replace(made.policy, max_waiver_days=10**12)
+    lie = replace(made, policy=endless, decision=replace(made.decision, policy_digest=policy_digest(endless)))
+    return desk.verify(signed(desk, certificate_payload(lie)), waiver_keys=[desk.key("risk").public_key])
+
+
+@scenario
+def a_page_of_another_certificate(desk: Desk) -> VerificationReport:
+    shown = view(ready(desk), keyids=[desk.key().keyid], payload_digest="", signed=True)
+    return desk.verify(fill_page(render_html(shown).encode(), desk.certify()))
+
+
 # --- waivers ------------------------------------------------------------------------------------------------
 
 
@@ -362,6 +404,46 @@ def waiver_by_name(desk: Desk) -> VerificationReport:
     named = policy(POLICY_TOML + "\n[waivers.by_name]\nmax = 1\nmax_days = 14\n")
     desk.certify(desk.build(age_gap=0.2, waivers=[text], policy=named))
     return desk.verify(waiver_keys=[desk.key("risk").public_key])
+
+
+@scenario
+def no_waiver_at_all(desk: Desk) -> VerificationReport:
+    made = replace(ready_with_waiver(desk), waivers=("{}",))
+    return desk.verify(signed(desk, certificate_payload(made)))
+
+
+@scenario
+def one_waiver_lost_and_one_not_allowed(desk: Desk) -> VerificationReport:
+    """What is missing comes first, in whatever order the certificate holds them."""
+    elsewhere = desk.waiver(id="w-2", gate_id="pipeline.parity")
+    desk.certify(desk.build(age_gap=0.2, waivers=[elsewhere, desk.waiver()]))
+    return desk.verify(waiver_keys=[desk.key("risk").public_key], now=NOW + timedelta(days=31))
+
+
+@scenario
+def one_waiver_not_allowed_is_enough_to_refuse(desk: Desk) -> VerificationReport:
+    long = desk.waiver(expires_at=NOW + timedelta(days=50))
+    desk.certify(desk.build(age_gap=0.2, waivers=[long]))
+    short = policy(POLICY_TOML.replace("max_days = 60", "max_days = 30"))
+    return desk.verify(policy=short, waiver_keys=[desk.key("risk").public_key])
+
+
+def _list(desk: Desk, *entries: Revocation) -> RevocationList:
+    data = Path(revocation_list(desk, *entries)).read_bytes()
+    return read_revocations(parse_envelope(data), where="list")
+
+
+@scenario
+def plain_keys_and_a_list_with_one(desk: Desk) -> VerificationReport:
+    made = _list(desk, entry("key", desk.key("ci").keyid))
+    keys = [desk.key("ci").public_key, desk.key("other").public_key]
+    return desk.verify(desk.certify(signers=["ci"]), keys=keys, revocations=made)
+
+
+@scenario
+def plain_approvers_and_a_list_with_one(desk: Desk) -> VerificationReport:
+    made = _list(desk, entry("key", desk.key("risk").keyid))
+    return _waived(desk, revocations=made)
 
 
 # --- a trust root -------------------------------------------------------------------------------------------
@@ -432,6 +514,18 @@ def certificate_revoked(desk: Desk) -> VerificationReport:
 def waiver_revoked(desk: Desk) -> VerificationReport:
     made = revocation_list(desk, entry("waiver", "w-1"))
     return _trusted(desk, build={"age_gap": 0.2, "waivers": [desk.waiver()]}, revocations=made)
+
+
+@scenario
+def approver_revoked(desk: Desk) -> VerificationReport:
+    made = revocation_list(desk, entry("key", desk.key("risk").keyid))
+    return _trusted(desk, build={"age_gap": 0.2, "waivers": [desk.waiver()]}, revocations=made)
+
+
+@scenario
+def approver_out_of_window(desk: Desk) -> VerificationReport:
+    root = {"windows": {"risk": "valid_until = 2026-11-01T00:00:00Z"}}
+    return _trusted(desk, root=root, build={"age_gap": 0.2, "waivers": [desk.waiver()]})
 
 
 @scenario
@@ -1024,3 +1118,60 @@ def test_a_file_and_its_name(desk: Desk) -> None:
     assert (made.location, made.name, made.problem) == (str(desk.model), "champion", "")
     lost = present(desk.root / "absent", "champion")
     assert (lost.location, lost.name, lost.subject) == (str(desk.root / "absent"), "champion", None)
+
+
+def test_what_is_named_on_a_list_does_not_stop_the_others(desk: Desk) -> None:
+    made = _list(desk, entry("key", desk.key("other").keyid))
+    data = desk.certify(ready_with_waiver(desk))
+    keys = [desk.key("ci").public_key, desk.key("other").public_key]
+    approvers = [desk.key("risk").public_key, desk.key("other").public_key]
+    report = desk.verify(data, keys=keys, waiver_keys=approvers, revocations=made)
+    assert report.accepted
+    assert report.revocations_version == 1
+    assert report.trust_version is None
+
+
+def test_a_waiver_that_is_lost_and_not_needed_is_a_note(desk: Desk) -> None:
+    desk.certify(desk.build(waivers=[desk.waiver()]))
+    report = desk.verify(waiver_keys=[])
+    assert report.accepted
+    assert told(desk, report.notes) == [
+        (
+            "waiver-untrusted",
+            "w-1",
+            "the waiver for fairness.age is not signed by an approver whose key was given",
+        )
+    ]
+    assert report.waivers == ()
+
+
+def test_the_same_certificate_again_is_no_replay(desk: Desk) -> None:
+    write_trust(desk)
+    desk.certify(signers=BOTH)
+    for _ in range(2):
+        assert gate(desk, state=desk.root / "state.json").accepted
+
+
+def test_the_clocks_may_differ_by_five_minutes(desk: Desk) -> None:
+    desk.certify()
+    five, second = timedelta(minutes=5), timedelta(seconds=1)
+    end = NOW + timedelta(days=90)
+    for moment in (NOW - five, end + five):
+        assert desk.verify(now=moment).accepted
+    assert [reason.code for reason in desk.verify(now=NOW - five - second).reasons] == ["not-yet-valid"]
+    assert [reason.code for reason in desk.verify(now=end + five + second).reasons] == ["expired"]
+
+
+def test_a_decision_can_be_repeated_from_the_certificate_alone(desk: Desk) -> None:
+    made = ready_with_waiver(desk)
+    assert list(replay_reasons(made)) == []
+    lost = replace(made, waivers=())
+    assert [reason.path for reason in replay_reasons(lost)] == ["decision.outcome", "fairness.age"]
+    assert told(desk, list(replay_reasons(replace(made, waivers=("{}",))))) == [
+        (
+            "decision",
+            "decision",
+            "the decision can not be repeated from the evidence: waiver: has no payloadType, so it is not a DSSE "
+            "envelope",
+        )
+    ]
