@@ -11,7 +11,7 @@ EXPLAINED: tuple[tuple[str, str, str, str], ...] = (
         "policy/criterion.py",
         "_invalid",
         r"tolerance",
-        "the tolerance is for rounding: whether it is one or two billionths, or holds at its very edge, is open",
+        "the tolerance is for rounding: one or two billionths, with or without the edge, is open",
     ),
     (
         "policy/decide.py",
@@ -49,7 +49,7 @@ EXPLAINED: tuple[tuple[str, str, str, str], ...] = (
         "policy/judge.py",
         "judge",
         r"rule_of|rule is None",
-        "no difference: without a policy the rule is the same for every gate, and `judge_criteria` fills it in",
+        "no difference: without a policy every gate has one rule, and `judge_criteria` fills it in",
     ),
     (
         "policy/judge.py",

@@ -72,7 +72,7 @@ def test_a_model_that_is_no_file_is_refused_at_once(
     ("where", "kind"),
     [
         *(("certificate", kind) for kind in ("fifo", "socket", "loop", "dangling", "device", "directory")),
-        *(("policy", kind) for kind in ("socket", "loop", "dangling", "device", "directory")),
+        *(("policy", kind) for kind in ("fifo", "socket", "loop", "dangling", "device", "directory")),
     ],
 )
 def test_other_files_that_are_none_are_usage_errors(

@@ -346,3 +346,11 @@ class TestWhoHasToProveIt:
         found = evidence(measured(0.8, 0.77, 0.83, p_value=0.001), criteria=sides)
         outcomes = [item.judgement.outcome for item in judge_criteria(GATE.id, found, confidence_level=0.95)]
         assert outcomes == [Outcome.FAIL, Outcome.PASS]
+
+
+def test_only_an_exact_count_is_certain() -> None:
+    certain = measured(0.9, 0.8, 0.95, confidence_level=1.0)
+    judged = judge(GATE, run(found=evidence(certain)), confidence_level=0.95)
+    assert (judged.outcome, judged.reason) == (Outcome.INCONCLUSIVE, "invalid-measurement")
+    exact = measured(0.9, 0.9, 0.9, confidence_level=1.0)
+    assert judge(GATE, run(found=evidence(exact)), confidence_level=0.95).outcome is Outcome.PASS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,19 @@ def test_who_has_to_prove_it_is_the_policy_owners_choice() -> None:
             b'name = "p"\nversion = "1"\nalarm_gates = ["*"]\n[require]\ndimensions = ["data"]\n',
             where="policy.toml",
         )
+
+
+def test_a_pipe_is_no_policy_and_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    os.mkfifo(path)
+    with pytest.raises(ConfigurationError, match="no regular file"):
+        load_policy(path)
+    with pytest.raises(ConfigurationError, match="no regular file|can not be read"):
+        load_policy(tmp_path)
+
+
+def test_an_unknown_key_is_told_in_the_readers_words() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        parse_policy(b'name = "p"\nversion = "1"\nsurprise = 1\n', where="policy.toml")
+    assert "_PolicyFile" not in str(raised.value)
+    assert "surprise" in str(raised.value)

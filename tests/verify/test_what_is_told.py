@@ -24,7 +24,8 @@ from certificate_factory import (
 )
 from pytest_prodml.certificate.build import PRODUCER
 from pytest_prodml.certificate.digest import directory_subject, subject_of
-from pytest_prodml.certificate.dsse import parse_envelope
+from pytest_prodml.certificate.document import sign_record
+from pytest_prodml.certificate.dsse import envelope_json, parse_envelope
 from pytest_prodml.certificate.forms import fill_page
 from pytest_prodml.certificate.statement import certificate_payload
 from pytest_prodml.codec import digest_of, sha256_hex
@@ -36,9 +37,17 @@ from pytest_prodml.render.view import view
 from pytest_prodml.verify.acceptance import open_list
 from pytest_prodml.verify.cosign import check_before_signing, missing_roles
 from pytest_prodml.verify.report import AppliedWaiver, Reason, VerificationReport, report_json
-from pytest_prodml.verify.revocation import Revocation, RevocationList, open_own, read_revocations
+from pytest_prodml.verify.revocation import (
+    REVOCATIONS_TYPE,
+    Revocation,
+    RevocationList,
+    list_problems,
+    open_own,
+    read_revocations,
+)
 from pytest_prodml.verify.state import SeenCertificate, SeenRevocations, SeenTrust, State, locked_state
 from pytest_prodml.verify.subjects import Artifact, present, present_bytes
+from pytest_prodml.verify.trust import counting_keys, load_keys
 from pytest_prodml.verify.trustfile import RootPin, load_trust, pin_of, sign_trust
 from pytest_prodml.verify.trustroot import TrustRoot
 from pytest_prodml.verify.verifier import replay_reasons
@@ -223,6 +232,20 @@ def very_changed_directory(desk: Desk) -> VerificationReport:
 
 
 @scenario
+def eleven_changes(desk: Desk) -> VerificationReport:
+    folder = _directory(desk, {"a": b"1"})
+    desk.certify(desk.build(subjects=(directory_subject(folder),)))
+    _directory(desk, {f"x{number:02d}": b"" for number in range(11)})
+    return desk.verify(models=[present(folder)])
+
+
+@scenario
+def file_in_place_of_a_directory(desk: Desk) -> VerificationReport:
+    desk.certify(desk.build(subjects=(directory_subject(_directory(desk, {"a": b"1"})),)))
+    return desk.verify()
+
+
+@scenario
 def ten_changes(desk: Desk) -> VerificationReport:
     folder = _directory(desk, {"a": b"1"})
     desk.certify(desk.build(subjects=(directory_subject(folder),)))
@@ -340,14 +363,6 @@ def false_code_by_another_version(desk: Desk) -> VerificationReport:
 
 
 @scenario
-def a_policy_that_overflows(desk: Desk) -> VerificationReport:
-    made = ready_with_waiver(desk)
-    endless = replace(made.policy, max_waiver_days=10**12)
-    lie = replace(made, policy=endless, decision=replace(made.decision, policy_digest=policy_digest(endless)))
-    return desk.verify(signed(desk, certificate_payload(lie)), waiver_keys=[desk.key("risk").public_key])
-
-
-@scenario
 def a_page_of_another_certificate(desk: Desk) -> VerificationReport:
     shown = view(ready(desk), keyids=[desk.key().keyid], payload_digest="", signed=True)
     return desk.verify(fill_page(render_html(shown).encode(), desk.certify()))
@@ -415,7 +430,7 @@ def no_waiver_at_all(desk: Desk) -> VerificationReport:
 @scenario
 def one_waiver_lost_and_one_not_allowed(desk: Desk) -> VerificationReport:
     """What is missing comes first, in whatever order the certificate holds them."""
-    elsewhere = desk.waiver(id="w-2", gate_id="pipeline.parity")
+    elsewhere = desk.waiver(id="w-2", gate_id="pipeline.parity", expires_at=NOW + timedelta(days=50))
     desk.certify(desk.build(age_gap=0.2, waivers=[elsewhere, desk.waiver()]))
     return desk.verify(waiver_keys=[desk.key("risk").public_key], now=NOW + timedelta(days=31))
 
@@ -571,6 +586,29 @@ def list_that_is_none(desk: Desk) -> VerificationReport:
     path = desk.root / "list.json"
     path.write_bytes(signed(desk, b"{}", signer="sec"))
     return _trusted(desk, revocations=str(path))
+
+
+def _raw_list(desk: Desk, *entries: Revocation, **changes: Any) -> str:
+    made = RevocationList(version=1, issued_at=NOW, next_update=LATER, entries=entries)
+    path = desk.root / "raw.json"
+    key = desk.key("sec")
+    path.write_bytes(envelope_json(sign_record(replace(made, **changes), REVOCATIONS_TYPE, [key])))
+    return str(path)
+
+
+@scenario
+def unsound_list(desk: Desk) -> VerificationReport:
+    return _trusted(desk, revocations=_raw_list(desk, *[entry("key", "A" * 64)] * 30, version=0))
+
+
+@scenario
+def list_against_its_signer(desk: Desk) -> VerificationReport:
+    return _trusted(desk, revocations=_raw_list(desk, entry("key", desk.key("sec").keyid)))
+
+
+@scenario
+def list_that_is_no_envelope(desk: Desk) -> VerificationReport:
+    return _trusted(desk, revocations=str(desk.model))
 
 
 @scenario
@@ -1171,7 +1209,56 @@ def test_a_decision_can_be_repeated_from_the_certificate_alone(desk: Desk) -> No
         (
             "decision",
             "decision",
-            "the decision can not be repeated from the evidence: waiver: has no payloadType, so it is not a DSSE "
-            "envelope",
+            (
+                "the decision can not be repeated from the evidence: waiver: has no payloadType, so it is not a DSSE "
+                "envelope"
+            ),
         )
     ]
+
+
+def test_the_edges_of_a_list() -> None:
+    longest = RevocationList(version=2**53 - 1, issued_at=NOW, next_update=LATER)
+    most = entry("serial", "9" * 16, model_name="m")
+    assert list_problems(replace(longest, entries=(most, entry("key", "0123456789abcdef" * 4)))) == []
+    assert list_problems(replace(longest, version=2**53)) == ["expected a version from 1 on @ $.version"]
+    for odd in ("X" * 64, "\u0660", "1" * 17):
+        assert list_problems(replace(longest, entries=(entry("key", odd),)))
+        assert list_problems(replace(longest, entries=(entry("serial", odd, model_name="m"),)))
+
+
+def test_a_waiver_counts_from_its_first_moment_to_before_its_last(desk: Desk) -> None:
+    approvers = [desk.key("risk").public_key]
+    desk.certify(desk.build(age_gap=0.2, waivers=[desk.waiver(issued_at=NOW, expires_at=LATER)]))
+    assert desk.verify(waiver_keys=approvers, now=NOW).accepted
+    assert desk.verify(waiver_keys=approvers, now=LATER - timedelta(seconds=1)).accepted
+    assert [reason.code for reason in desk.verify(waiver_keys=approvers, now=LATER).reasons] == [
+        "waiver-expired"
+    ]
+    longest = desk.waiver(issued_at=NOW, expires_at=NOW + timedelta(days=60))
+    desk.certify(desk.build(age_gap=0.2, waivers=[longest]))
+    assert desk.verify(waiver_keys=approvers).accepted
+
+
+def test_a_waiver_by_name_counts_where_the_policy_takes_it(desk: Desk) -> None:
+    text = desk.waiver(subject_digest=None, subject_name="model.*", issued_at=NOW, expires_at=LATER)
+    named = policy(POLICY_TOML + "\n[waivers.by_name]\nmax = 1\nmax_days = 14\n")
+    desk.certify(desk.build(age_gap=0.2, waivers=[text], policy=named))
+    report = desk.verify(waiver_keys=[desk.key("risk").public_key], policy=named, now=NOW)
+    assert report.accepted
+    assert report.waivers[0].subject_name == "model.*"
+
+
+def test_an_approver_may_be_in_time_and_revoked_or_out_of_time(desk: Desk) -> None:
+    trust = load_trust(write_trust(desk, windows={"risk": "valid_until = 2026-11-22T09:31:00Z"}))
+    risk = desk.key("risk").public_key
+    assert counting_keys(trust.approvers, None, NOW) == (risk,)
+    assert counting_keys(trust.approvers, None, LATER) == ()
+    assert counting_keys(trust.approvers, _list(desk, entry("key", risk.keyid)), NOW) == ()
+
+
+def test_a_key_given_twice_counts_once(desk: Desk) -> None:
+    (desk.root / "copy.pub").write_bytes(desk.public().read_bytes())
+    keys = load_keys([desk.public(), desk.root / "copy.pub", desk.public("other")])
+    assert [key.keyid for key in keys] == [desk.key().keyid, desk.key("other").keyid]
+    assert present(desk.model, "champion").subject == replace(desk.subject(), name="champion")

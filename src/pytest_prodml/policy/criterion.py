@@ -153,6 +153,9 @@ def _invalid(measured: Measurement, confidence_level: float) -> tuple[str, str] 
     too_low = measured.upper is not None and measured.upper < measured.value - tolerance
     if too_high or too_low:
         return "invalid-measurement", "the bounds do not contain the measured value"
+    exact = all(bound in {None, measured.value} for bound in (measured.lower, measured.upper))
+    if measured.confidence_level == 1 and not exact:
+        return "invalid-measurement", "a level of 1 is for exact counts, whose bounds are the value itself"
     if not confidence_level <= measured.confidence_level <= 1:
         return (
             "confidence-level",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,7 +79,13 @@ def load_policy(path: Path) -> Policy:
         that requires nothing is an error too: it would certify anything.
     """
     try:
-        with path.open("rb") as file:
+        # A pipe would be waited for without end: it is opened without waiting, and refused.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ConfigurationError(
+                    "is no regular file", where=str(path), hint="name an existing policy.toml"
+                )
             data = file.read(_MAX_POLICY_BYTES + 1)
     except OSError as error:
         raise ConfigurationError(
@@ -95,7 +103,7 @@ def parse_policy(data: bytes, *, where: str) -> Policy:
     try:
         parsed = decode(_PolicyFile, parse_toml(data, where=where), where=where, naming=snake_case)
     except MalformedError as error:
-        raise ConfigurationError("\n  ".join([error.what, *error.problems]), where=where) from None
+        raise ConfigurationError("\n  ".join(["is not a policy", *error.problems]), where=where) from None
     problems = list(_problems(parsed))
     if problems:
         raise ConfigurationError("\n  ".join(["is not a usable policy", *problems]), where=where)
