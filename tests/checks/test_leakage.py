@@ -33,7 +33,7 @@ def clean(rows: int, seed: int) -> pd.DataFrame:
     frame = pd.DataFrame(rng.normal(size=(rows, 6)), columns=[f"v{place}" for place in range(6)])
     frame["age"] = rng.integers(18, 80, rows)
     frame["city"] = pd.Categorical(rng.choice(list("abcdef"), rows))
-    frame["plan"] = rng.choice(["basic", "gold", None], rows)
+    frame["plan"] = rng.choice(np.array(["basic", "gold", None]), rows)
     frame["flag"] = rng.random(rows) < 0.3
     frame.loc[rng.random(rows) < 0.1, "v5"] = np.nan
     frame["churn"] = (frame["v0"] + 0.5 * frame["v1"] + rng.normal(size=rows) > 0.8).astype(int)
@@ -248,7 +248,9 @@ def test_a_model_of_the_identifier_shows_in_the_gap() -> None:
     frame = pd.DataFrame({"id": rng.permutation(1_000), "churn": rng.integers(0, 2, 1_000)})
     tables = split(frame)
     model = tree(tables[0].frame, tables[0].target if tables[0].target is not None else np.zeros(0))
-    samples = [Sample(y_true=part.target, y_pred=model.predict(part.frame[["id"]])) for part in tables]
+    samples = [
+        Sample(y_true=np.asarray(part.target), y_pred=model.predict(part.frame[["id"]])) for part in tables
+    ]
     found = check(
         tables,
         only=["score_gap"],

@@ -212,6 +212,8 @@ def test_a_model_of_an_identifier_is_found() -> None:
     tables = split(frame)
     columns = ["identifier", "age"]
     model = DecisionTreeClassifier(random_state=0).fit(tables[0].frame[columns], tables[0].target)
-    seen, unseen = (Sample(y_true=part.target, y_pred=model.predict(part.frame[columns])) for part in tables)
+    seen, unseen = (
+        Sample(y_true=np.asarray(part.target), y_pred=model.predict(part.frame[columns])) for part in tables
+    )
     options = {"metric": "accuracy", "reference_sample": seen, "test_sample": unseen}
     assert failed(check(tables, only=["score_gap"], limits={"score_gap": 0.05}, **options)) == {"score_gap"}

@@ -443,7 +443,7 @@ def table(n: int = 300) -> tuple[pd.DataFrame, npt.NDArray[Any]]:
     frame = pd.DataFrame(
         {
             "income": random.normal(3.0, 1.0, n),
-            "job": random.choice(["cook", "clerk", None], n),
+            "job": random.choice(np.array(["cook", "clerk", None]), n),
             "children": pd.array(random.integers(0, 4, n), dtype="Int64"),
             "since": pd.date_range("2020-01-01", periods=n, tz="UTC"),
             "owner": random.random(n) > 0.5,

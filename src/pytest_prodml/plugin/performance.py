@@ -130,7 +130,7 @@ class PerformanceGate(LimitsOfPerformance):
 
     def prediction_sets(
         self,
-        sets: npt.ArrayLike | Sequence[Collection[object]],
+        sets: npt.ArrayLike | Sequence[Collection[Any]],
         *,
         labels: Sequence[Any] | None = None,
         coverage: float = 0.9,

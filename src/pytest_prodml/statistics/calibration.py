@@ -19,6 +19,7 @@ from pytest_prodml.statistics.design import adjusted
 from pytest_prodml.statistics.estimate import Bounds, Estimate, normal_quantile, not_estimable, with_power
 from pytest_prodml.statistics.intervals import bounded_mean
 from pytest_prodml.statistics.reliability import Binned
+from pytest_prodml.statistics.sufficient import weighted_counts
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -135,7 +136,7 @@ def _noise(binned: Binned, residual: Array, gaps: Array) -> _Noise:
     else:
         _, codes = np.unique(clusters, return_inverse=True)
         used = int(np.max(codes)) + 1
-        flat = np.bincount(codes * size + binned.codes, weights=parts, minlength=used * size)
+        flat = weighted_counts(codes * size + binned.codes, parts, used * size)
         table = flat.reshape(used, size)
         covariance = used / max(used - 1, 1) * (table.T @ table)
         np.fill_diagonal(covariance, np.maximum(np.diag(covariance), variance))

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from pytest_prodml._lazy import require
 from pytest_prodml.errors import InputError
 from pytest_prodml.statistics.estimate import Bounds, Estimate, normal_quantile
-from pytest_prodml.statistics.sufficient import Codes, encode
+from pytest_prodml.statistics.sufficient import Codes, encode, weighted_counts
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Rows: TypeAlias = npt.NDArray[np.bool_]
@@ -174,8 +174,8 @@ def design_effect(influence: Array, design: Design, *, rows: Rows | None = None)
         size = int(np.max(design.clusters, initial=-1)) + 1
         codes = design.clusters[used]
         present = np.bincount(codes, minlength=size) > 0
-        sums = np.bincount(codes, weights=w * phi, minlength=size)[present]
-        masses = np.bincount(codes, weights=w, minlength=size)[present]
+        sums = weighted_counts(codes, w * phi, size)[present]
+        masses = weighted_counts(codes, w, size)[present]
     clusters = sums.size
     if clusters == 0:
         return Effect(ratio=1.0, degrees=1.0, clusters=0)

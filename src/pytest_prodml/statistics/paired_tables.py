@@ -26,7 +26,7 @@ from pytest_prodml.statistics.estimate import (
 from pytest_prodml.statistics.intervals import bounded_mean
 from pytest_prodml.statistics.paired import ENOUGH_EACH_WAY
 from pytest_prodml.statistics.resampling import jackknife
-from pytest_prodml.statistics.sufficient import Codes
+from pytest_prodml.statistics.sufficient import Codes, weighted_counts
 
 Array: TypeAlias = npt.NDArray[np.float64]
 #: Confusion matrices (..., k, k), true class first -> (...) values; NaN where undefined.
@@ -84,7 +84,7 @@ def paired_table(
     weights = share_of_weight(design, n)
     fused = (truth * classes + candidate) * classes + baseline
     cells, inverse = _numbered(fused, classes**3)
-    counts = np.bincount(inverse, weights=weights)
+    counts = weighted_counts(inverse, weights)
     of_candidate, of_baseline = cells // classes, cells // classes**2 * classes + cells % classes
     first, second = (
         _confusions(counts[np.newaxis], places, classes)[0] for places in (of_candidate, of_baseline)

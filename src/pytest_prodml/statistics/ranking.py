@@ -119,8 +119,8 @@ def roc_auc(table: ScoreTable) -> Estimate:
 def _placements(table: ScoreTable) -> tuple[Array, Array]:
     """Return the share of the other class that a positive, and a negative, is ranked right against."""
     positives, negatives = float(table.positives.sum()), float(table.negatives.sum())
-    below = negatives - np.cumsum(table.negatives)
-    above = np.cumsum(table.positives) - table.positives
+    below = negatives - np.cumsum(table.negatives, dtype=np.float64)
+    above = np.cumsum(table.positives, dtype=np.float64) - table.positives
     of_positives: Array = (below + 0.5 * table.negatives) / negatives
     of_negatives: Array = (above + 0.5 * table.positives) / positives
     return of_positives, of_negatives

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pytest_prodml.statistics.design import Design, adjusted, share_of_weight
 from pytest_prodml.statistics.estimate import Bounds, Estimate, normal_quantile, not_estimable
 from pytest_prodml.statistics.reliability import Binned
+from pytest_prodml.statistics.sufficient import weighted_counts
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -53,11 +54,11 @@ def _cells(probability: Array, outcome: Array, weight: Array) -> _Cells:
         rank = np.empty(logit.size, dtype=np.intp)
         rank[np.argsort(logit, kind="stable")] = np.arange(logit.size)
         codes = rank * _CELLS // logit.size
-    total = np.bincount(codes, weights=weight)
+    total = weighted_counts(codes, weight)
     return _Cells(
-        logit=np.bincount(codes, weights=weight * logit) / total,
+        logit=weighted_counts(codes, weight * logit) / total,
         total=total,
-        positive=np.bincount(codes, weights=weight * outcome),
+        positive=weighted_counts(codes, weight * outcome),
     )
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pytest_prodml.errors import InputError
 from pytest_prodml.statistics.design import Design, design_effect, share_of_weight
 from pytest_prodml.statistics.intervals import clopper_pearson
-from pytest_prodml.statistics.sufficient import Codes
+from pytest_prodml.statistics.sufficient import Codes, weighted_counts
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Strategy: TypeAlias = Literal["quantile", "uniform"]
@@ -52,7 +52,7 @@ class Binned:
 
     def total(self, values: Array) -> Array:
         """Return the weighted sum of `values` in each bin, shape (n_bins,)."""
-        return np.bincount(self.codes, weights=self.weight * values, minlength=self.n_bins)
+        return weighted_counts(self.codes, self.weight * values, self.n_bins)
 
     @property
     def share(self) -> Array:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_prodml.statistics.estimate import Bounds, Estimate, normal_quantile, with_power
+from pytest_prodml.statistics.sufficient import weighted_counts
 
 Array: TypeAlias = npt.NDArray[np.float64]
 #: (draws, d) sums over rows -> (draws,) values; the same for sums that are all multiplied by one factor.
@@ -185,7 +186,7 @@ def kinds_of_rows(rows: Array, weights: Array, *, worst: Array, best: Array, see
     used, place = np.unique(rows, axis=0, return_inverse=True)
     kind = place.ravel().astype(np.intp)
     if len(used) <= _MOST_KINDS:
-        counts = np.bincount(kind, weights=weights, minlength=len(used))
+        counts = weighted_counts(kind, weights, len(used))
         return Kinds(counts=counts[counts > 0], sums=used[counts > 0], worst=worst, best=best)
     block = np.random.default_rng(seed).permutation(len(rows)) % _MOST_KINDS
     sums = np.zeros((_MOST_KINDS, rows.shape[1]))

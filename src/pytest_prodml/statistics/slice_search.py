@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_prodml.errors import InputError
+from pytest_prodml.statistics.sufficient import weighted_counts
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Small: TypeAlias = npt.NDArray[Any]
@@ -232,9 +233,9 @@ def _count(rows: _Rows, columns: tuple[int, ...]) -> _Table:
     wide = fused.astype(np.intp)
     counts = np.bincount(wide, minlength=cells).astype(np.float64)
     if rows.weights is None:
-        return _Table(columns, counts, counts, np.bincount(wide, weights=rows.losses, minlength=cells))
-    mass = np.bincount(wide, weights=rows.weights, minlength=cells)
-    loss = np.bincount(wide, weights=rows.weights * rows.losses, minlength=cells)
+        return _Table(columns, counts, counts, weighted_counts(wide, rows.losses, cells))
+    mass = weighted_counts(wide, rows.weights, cells)
+    loss = weighted_counts(wide, rows.weights * rows.losses, cells)
     return _Table(columns, counts, mass, loss)
 
 
@@ -244,4 +245,5 @@ def _counted(codes: Small, size: int) -> npt.NDArray[np.intp]:
         return found
     # Two rows of one byte each are counted as one number of two bytes.
     both = np.bincount(codes.view(np.uint16), minlength=1 << 16).reshape(256, 256)
-    return (both.sum(axis=0) + both.sum(axis=1))[:size]
+    counted: npt.NDArray[np.intp] = both.sum(axis=0) + both.sum(axis=1)
+    return counted[:size]

@@ -120,7 +120,15 @@ def weighted_cross_table(
     if math.prod(sizes) == 0:
         return np.zeros(tuple(sizes))
     fused = _fused(columns, sizes)
-    return np.bincount(fused, weights=weights, minlength=math.prod(sizes)).reshape(tuple(sizes))
+    return weighted_counts(fused, weights, math.prod(sizes)).reshape(tuple(sizes))
+
+
+def weighted_counts(codes: Codes, weights: npt.NDArray[np.float64], size: int = 0) -> npt.NDArray[np.float64]:
+    """Sum the weights of each code, for at least `size` codes.
+
+    `numpy.bincount` with weights; some releases of numpy declare another type for what it returns.
+    """
+    return np.asarray(np.bincount(codes, weights=weights, minlength=size), dtype=np.float64)
 
 
 def _fused(columns: Sequence[Codes], sizes: Sequence[int]) -> Codes:

@@ -140,7 +140,7 @@ def _claims(sample: Sample, multiclass: str) -> Iterator[_Claim]:
             f"there is no way {multiclass!r} to judge several classes", hint="top_label or class_wise"
         )
     design = sample.design
-    if np.ndim(sample.y_score) < 2:
+    if sample.score_dimensions < 2:
         yield _Claim(
             name=None,
             probability=sample.probabilities(ERROR),

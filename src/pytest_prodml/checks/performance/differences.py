@@ -84,13 +84,13 @@ def difference(
     # scikit-learn's scorers turn losses round, so that more is better.
     loss = name.removeprefix("neg_")
     # A squared error has its range for two classes; with more it is left to the metric.
-    several = loss.startswith("brier") and np.ndim(candidate.y_score) > 1
+    several = loss.startswith("brier") and candidate.score_dimensions > 1
     if loss in _LOSSES and not several:
         compared = _of_losses(_LOSSES[loss], loss, candidate, baseline)
         return compared if loss == name else replace(compared, estimate=_negated(compared.estimate))
     if candidate.is_multilabel or baseline.is_multilabel:
         return _any_metric(metric, candidate, baseline, seed)
-    if name in _RANKINGS and np.ndim(candidate.y_score) == np.ndim(baseline.y_score) == 1:
+    if name in _RANKINGS and candidate.score_dimensions == baseline.score_dimensions == 1:
         return _of_scores(name, candidate, baseline)
     if name in _ACCURACIES or name in _RECALLS:
         return _shares(name, candidate, baseline, confidence_level)

@@ -116,7 +116,7 @@ def _of_numbers(name: str, sample: Sample) -> RowLosses:
 
 
 def _of_scores(name: str, sample: Sample) -> RowLosses:
-    if np.ndim(sample.y_score) == 2:
+    if sample.score_dimensions == 2:
         chances = sample.class_probabilities(name)
         own = chances[np.arange(len(chances)), sample.class_codes]
         if "log_loss" in name:

@@ -22,7 +22,7 @@ from pytest_prodml.statistics.sufficient import Codes
 
 def _columns(sample: Sample, name: str) -> tuple[Scores, Codes, dict[str, JsonValue]]:
     """Return probabilities (n, classes), true classes and facts; of two classes the positive one is last."""
-    if np.ndim(sample.y_score) == 2:
+    if sample.score_dimensions == 2:
         codes = sample.class_codes
         return sample.class_probabilities(name), codes, {"class_count": len(sample.classes)}
     scores, is_positive = sample.probabilities(name), sample.is_positive(name)

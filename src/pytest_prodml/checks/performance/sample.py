@@ -114,7 +114,7 @@ class Sample:
 
     @cached_property
     def _scores(self) -> Scores:
-        scores = score_column(self.y_score, name="y_score")
+        scores = score_column([] if self.y_score is None else self.y_score, name="y_score")
         same_length(y_true=self.n_rows, y_score=scores.size)
         return scores
 
@@ -141,6 +141,11 @@ class Sample:
         """The position in `classes` of each row's true class."""
         places = np.array([self.classes.index(label) for label in self.truth.categories], dtype=np.intp)
         return places[self.truth.codes] if self.truth.codes.size else self.truth.codes
+
+    @property
+    def score_dimensions(self) -> int:
+        """How many dimensions the scores have: 1 for one a row, 2 for one a row and class, 0 for none."""
+        return 0 if self.y_score is None else np.ndim(self.y_score)
 
     def class_scores(self, metric: str) -> Scores:
         """Return a score for each row and class, (n, classes), finite.

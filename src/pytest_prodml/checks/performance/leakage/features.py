@@ -93,7 +93,8 @@ def strengths(
     Values and bounds are about the population that the training rows were drawn from: rows count with their
     weights, and entities, not rows, are independent.
     """
-    size = target.numbers.size if target.numbers is not None else np.size(target.codes)
+    known = target.codes if target.numbers is None else target.numbers
+    size = 0 if known is None else known.size
     units = np.arange(size) if design.clusters is None else design.clusters
     units = np.unique(units, return_inverse=True)[1]
     folds = (np.random.default_rng(seed).permutation(int(np.max(units, initial=-1)) + 1) % _FOLDS)[units]
