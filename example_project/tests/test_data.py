@@ -10,7 +10,7 @@ import pytest
 import credit
 from pytest_prodml.adapters.tables import Dataset, materials_of
 from pytest_prodml.checks.counts import at_most, exact
-from pytest_prodml.plugin.dimensions import DataGate
+from pytest_prodml.plugin.data import DataGate
 from pytest_prodml.plugin.verdicts import GateSession
 from pytest_prodml.records import Evidence
 

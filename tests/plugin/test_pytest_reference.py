@@ -12,6 +12,7 @@ import pytest
 
 from plugin.project import Project
 from pytest_prodml.plugin import dimensions
+from pytest_prodml.plugin.data import DataGate
 from pytest_prodml.plugin.gates import GateOptions
 from pytest_prodml.plugin.markers import MARKERS
 from pytest_prodml.plugin.performance import PerformanceGate
@@ -64,7 +65,7 @@ def test_markers() -> None:
 
 
 GATES = {
-    "ml_data": dimensions.DataGate,
+    "ml_data": DataGate,
     "ml_fairness": dimensions.FairnessGate,
     "ml_behavior": dimensions.BehaviorGate,
     "ml_latency": dimensions.LatencyGate,

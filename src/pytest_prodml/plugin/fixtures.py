@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_prodml.plugin.data import DataGate
     from pytest_prodml.plugin.dimensions import (
         BehaviorGate,
-        DataGate,
         FairnessGate,
         LatencyGate,
         PipelineGate,
@@ -119,7 +119,7 @@ def prodml(request: pytest.FixtureRequest) -> GateSession:
 @pytest.fixture
 def ml_data(request: pytest.FixtureRequest) -> DataGate:
     """Check the data: `ml_data.conforms_to(schema)`."""
-    from pytest_prodml.plugin.dimensions import DataGate
+    from pytest_prodml.plugin.data import DataGate
 
     return DataGate(request)
 
