@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import sklearn.metrics
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
@@ -66,6 +66,7 @@ def reference(
     return float(getattr(sklearn.metrics, name)(truth, predicted))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=4, max_size=120),
     st.sampled_from(BASIC),

@@ -440,7 +440,7 @@ def _rows_metric(loss: str) -> Metric:
         error = predicted - truth
         return Measured(estimate=mean(error**2 if "squared" in loss else np.abs(error)))
 
-    return Metric(needs=Needs.NUMBERS, measure=measure, higher_is_better=False, high=None, name=loss)
+    return Metric(needs=Needs.NUMBERS, measure=measure, higher_is_better=False, high=None, name=f"own_{loss}")
 
 
 @pytest.mark.parametrize("loss", ["mean_squared_error", "mean_absolute_error"])

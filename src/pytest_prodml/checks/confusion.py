@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pytest_prodml.checks.labels import Label, Scores, classes_of, codes_into, named, same_length
+from pytest_prodml.checks.labels import (
+    Label,
+    Scores,
+    checked_number,
+    classes_of,
+    codes_into,
+    named,
+    same_length,
+)
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import JsonValue
 from pytest_prodml.statistics.sufficient import Coded, Codes, Counts, cross_table, weighted_cross_table
@@ -119,7 +127,7 @@ def threshold_codes(
     metric: str,
 ) -> tuple[Codes, Codes, tuple[Any, ...]]:
     """Return what `label_codes` does, a row being predicted positive where ``scores >= threshold``."""
-    if not math.isfinite(threshold):
+    if not math.isfinite(checked_number(threshold, name="the threshold")):
         raise InputError(f"the threshold must be a finite number, got {threshold!r}")
     same_length(y_true=truth.codes.size, y_score=scores.size)
     is_positive = positive_rows(truth, positive, labels, metric=metric)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_prodml.errors import InputError
-from pytest_prodml.statistics.sufficient import Coded, Codes, encode
+from pytest_prodml.statistics.sufficient import Coded, Codes, as_numbers, encode
 
 Label: TypeAlias = bool | int | float | str
 Scores: TypeAlias = npt.NDArray[np.float64]
@@ -43,10 +43,7 @@ def label_column(values: npt.ArrayLike, *, name: str) -> Coded:
 
 def score_column(values: npt.ArrayLike, *, name: str) -> Scores:
     """Return a column of finite numbers."""
-    try:
-        scores = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} must be numbers") from None
+    scores = as_numbers(values, name=name)
     if scores.ndim != 1:
         raise InputError(
             f"{name} must be one number for each row, got an array of shape {scores.shape}",
@@ -123,8 +120,19 @@ def codes_into(predicted: Coded, classes: list[Any], *, name: str = "y_pred") ->
     return positions[predicted.codes] if predicted.codes.size else predicted.codes
 
 
+def checked_number(value: object, *, name: str) -> float:
+    """Return a number that the caller of a check gave: a limit, a margin; text and true or false are none."""
+    if not isinstance(value, (bool, np.bool_, str, bytes)):
+        try:
+            return float(value)  # type: ignore[arg-type]  # anything can come; what is no number raises
+        except (TypeError, ValueError, ArithmeticError):
+            pass
+    raise InputError(f"{name} must be a number, got {value!r}")
+
+
 def checked_limit(limit: float, margin: float = 0.0) -> float:
     """Return a limit on a share; a number outside [0, 1] is a slip (85 for 85 %)."""
+    limit, margin = checked_number(limit, name="the limit"), checked_number(margin, name="the margin")
     if not (math.isfinite(limit) and 0 <= limit <= 1):
         raise InputError(f"the limit must lie between 0 and 1, got {limit!r}")
     if not (math.isfinite(margin) and 0 <= margin <= 1):

@@ -23,6 +23,7 @@ from pytest_prodml.statistics.estimate import (
     with_power,
 )
 from pytest_prodml.statistics.intervals import bounded_mean, mean, proportion
+from pytest_prodml.statistics.sufficient import as_numbers
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Rows: TypeAlias = npt.NDArray[np.bool_]
@@ -104,10 +105,7 @@ def split_intervals(intervals: npt.ArrayLike, *, level: int = 0) -> tuple[Array,
 
     `level` is the position on the last axis.
     """
-    try:
-        array = np.asarray(intervals, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError("prediction intervals must be numbers") from None
+    array = as_numbers(intervals, name="prediction intervals")
     if array.ndim == 3 and array.shape[1] == 2 and -array.shape[2] <= level < array.shape[2]:
         array = array[:, :, level]
     if array.ndim != 2 or array.shape[1] != 2:
@@ -119,10 +117,7 @@ def split_intervals(intervals: npt.ArrayLike, *, level: int = 0) -> tuple[Array,
 
 
 def _column(values: npt.ArrayLike, name: str) -> Array:
-    try:
-        column = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} must be numbers") from None
+    column = as_numbers(values, name=name)
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
     if column.ndim != 1:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from pytest_prodml._lazy import require
 from pytest_prodml.errors import InputError
 from pytest_prodml.statistics.estimate import Bounds, Estimate, normal_quantile
-from pytest_prodml.statistics.sufficient import Codes, encode, weighted_counts
+from pytest_prodml.statistics.sufficient import Codes, as_numbers, encode, weighted_counts
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Rows: TypeAlias = npt.NDArray[np.bool_]
@@ -26,6 +26,7 @@ Rows: TypeAlias = npt.NDArray[np.bool_]
 #: Clusters below which there are no bounds. From five on the worst measured one-sided error is 5 %.
 LEAST_CLUSTERS = 5
 _LEAST_GROWTH = 1e-9
+_TINY, _HUGE = 1e-100, 1e100
 #: Influences below it are rounding errors of weighted counts.
 _NO_INFLUENCE = 1e-12
 
@@ -85,10 +86,7 @@ def design_of(
 
 
 def _weights(values: npt.ArrayLike, n: int) -> Array | None:
-    try:
-        weights = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError("sample_weight must be numbers") from None
+    weights = as_numbers(values, name="sample_weight")
     if weights.shape != (n,):
         raise InputError(
             f"sample_weight must be one number for each of the {n:,} rows, got shape {weights.shape}"
@@ -98,7 +96,11 @@ def _weights(values: npt.ArrayLike, n: int) -> Array | None:
         raise InputError(f"sample_weight is negative or not a finite number in {bad:,} of {n:,} rows")
     if n and not weights.any():
         raise InputError("sample_weight is 0 in every row, so no row counts")
-    return None if n == 0 or np.ptp(weights) == 0 else weights
+    if n == 0 or np.ptp(weights) == 0:
+        return None
+    # Only their shares matter, and sums of huge or tiny ones would overflow or be lost.
+    largest = float(np.max(weights))
+    return weights if _TINY < largest < _HUGE else weights / largest
 
 
 def _clusters(values: npt.ArrayLike, n: int) -> Codes | None:

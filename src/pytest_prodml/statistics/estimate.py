@@ -76,7 +76,11 @@ def mapped(estimate: Estimate, function: Callable[[float], float], *, falling: b
 
 def checked_level(confidence_level: float) -> float:
     """Return `confidence_level`, or raise `InputError` if it is no level of a one-sided bound."""
-    if not 0.5 < confidence_level < 1:
+    try:
+        inside = 0.5 < confidence_level < 1
+    except TypeError:
+        inside = False
+    if not inside:
         raise InputError(
             f"confidence_level must lie between 0.5 and 1, got {confidence_level!r}", hint="0.95 is usual"
         )

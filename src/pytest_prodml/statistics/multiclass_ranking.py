@@ -18,7 +18,7 @@ from pytest_prodml._lazy import require
 from pytest_prodml.statistics.design import Design, adjusted, share_of_weight
 from pytest_prodml.statistics.estimate import Bounds, Estimate, not_estimable, with_power
 from pytest_prodml.statistics.ranking import LEAST_FOR_AUC, auc_influence, roc_auc
-from pytest_prodml.statistics.sufficient import Codes, score_table
+from pytest_prodml.statistics.sufficient import Codes, placed_score_table
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Rows: TypeAlias = npt.NDArray[np.bool_]
@@ -124,9 +124,8 @@ def multiclass_roc_auc(
 
 
 def _area(is_positive: Rows, scores: Array, weights: Array | None) -> tuple[Estimate, Array]:
-    table = score_table(is_positive, scores, weights)
+    table, places = placed_score_table(is_positive, scores, weights)
     estimate = roc_auc(table)
-    places = table.scores.size - 1 - np.searchsorted(table.scores[::-1], scores)
     return estimate, auc_influence(table, places, is_positive, estimate.value or 0.0)
 
 

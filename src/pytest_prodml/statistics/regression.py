@@ -52,7 +52,8 @@ def absolute_percentage_error(truth: Array, predicted: Array) -> Array:
             f"y_true is 0 in {zeros:,} of {truth.size:,} rows, where a percentage error is undefined",
             hint="mean_absolute_error or mean_pinball_loss has a value everywhere",
         )
-    return np.abs(truth - predicted) / np.abs(truth)
+    with np.errstate(over="ignore"):
+        return np.abs(truth - predicted) / np.abs(truth)
 
 
 def squared_log_error(truth: Array, predicted: Array) -> Array:
@@ -67,14 +68,16 @@ def poisson_deviance(truth: Array, predicted: Array) -> Array:
     _need(truth, "y_true", truth >= 0, "at least 0")
     _need(predicted, "y_pred", predicted > 0, "greater than 0")
     xlogy = require("scipy.special", extra="performance").xlogy
-    return np.asarray(2 * (xlogy(truth, truth / predicted) - truth + predicted), dtype=np.float64)
+    with np.errstate(all="ignore"):
+        return np.asarray(2 * (xlogy(truth, truth / predicted) - truth + predicted), dtype=np.float64)
 
 
 def gamma_deviance(truth: Array, predicted: Array) -> Array:
     """Return twice the log likelihood ratio of a gamma distribution."""
     _need(truth, "y_true", truth > 0, "greater than 0")
     _need(predicted, "y_pred", predicted > 0, "greater than 0")
-    return np.asarray(2 * (np.log(predicted / truth) + truth / predicted - 1), dtype=np.float64)
+    with np.errstate(all="ignore"):
+        return np.asarray(2 * (np.log(predicted / truth) + truth / predicted - 1), dtype=np.float64)
 
 
 def _need(values: Array, name: str, kept: npt.NDArray[np.bool_], told: str) -> None:

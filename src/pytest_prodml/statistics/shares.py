@@ -28,6 +28,7 @@ _TAIL = 20
 _NEAR_END = 1e-12
 _MOST_KINDS = 4_000
 _KEPT = 8
+_MOST_KEYS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +184,7 @@ def kinds_of_rows(rows: Array, weights: Array, *, worst: Array, best: Array, see
     Where there are more than 4,000 kinds, rows are put together at random into as many blocks, whose sums are
     the kinds then.
     """
-    used, place = np.unique(rows, axis=0, return_inverse=True)
-    kind = place.ravel().astype(np.intp)
+    used, kind = _distinct(rows)
     if len(used) <= _MOST_KINDS:
         counts = weighted_counts(kind, weights, len(used))
         return Kinds(counts=counts[counts > 0], sums=used[counts > 0], worst=worst, best=best)
@@ -192,6 +192,22 @@ def kinds_of_rows(rows: Array, weights: Array, *, worst: Array, best: Array, see
     sums = np.zeros((_MOST_KINDS, rows.shape[1]))
     np.add.at(sums, block, rows * weights[:, np.newaxis])
     return Kinds(counts=np.ones(_MOST_KINDS), sums=sums, worst=worst, best=best)
+
+
+def _distinct(rows: Array) -> tuple[Array, npt.NDArray[np.intp]]:
+    """Return the different rows in lexical order, and which of them each row is.
+
+    Rows of small whole numbers are written as one number each: sorting those takes a fiftieth of the time.
+    """
+    sizes = [int(most) + 1 for most in rows.max(axis=0, initial=0.0)]
+    if math.prod(sizes) < _MOST_KEYS and np.min(rows, initial=0.0) >= 0:
+        whole = rows.astype(np.int64)
+        if (whole == rows).all():
+            places = np.cumprod([1, *sizes[:0:-1]], dtype=np.int64)[::-1]
+            _, first, kind = np.unique(whole @ places, return_index=True, return_inverse=True)
+            return rows[first], kind.ravel().astype(np.intp)
+    used, place = np.unique(rows, axis=0, return_inverse=True)
+    return used, place.ravel().astype(np.intp)
 
 
 def influences(

@@ -20,6 +20,8 @@ Codes: TypeAlias = npt.NDArray[np.intp]
 Counts: TypeAlias = npt.NDArray[np.int64]
 
 _SMALL_RANGE = 1 << 16
+#: From here on not every whole number is a number of 64 bits.
+_FIRST_INEXACT = 1 << 53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +42,11 @@ def encode(values: npt.ArrayLike, *, name: str) -> Coded:
     name : str
         For the message when it is no such column.
     """
-    array = np.asarray(values)
-    if isinstance(values, np.ma.MaskedArray):
-        array = array.astype(object)
-        array[np.ma.getmaskarray(values)] = None
+    array = as_column(values, name=name)
+    if isinstance(array, np.ma.MaskedArray):
+        masked = np.ma.getmaskarray(array)
+        array = np.asarray(array).astype(object)
+        array[masked] = None
     if array.ndim != 1:
         raise InputError(f"{name} must be one value for each row, got an array of shape {array.shape}")
     if array.dtype.kind in "biu" and array.size:
@@ -53,9 +56,65 @@ def encode(values: npt.ArrayLike, *, name: str) -> Coded:
     return _encode_objects(array.tolist(), name)
 
 
+def as_column(values: npt.ArrayLike, *, name: str) -> npt.NDArray[Any]:
+    """Return a column of labels as an array that loses nothing of it; a masked array stays one.
+
+    `numpy.asarray` writes every value of a list as text where one of them is text, so that a missing value
+    turns into the label "nan", and 1 and "1" into one label.
+
+    Raises
+    ------
+    InputError
+        If the rows differ in length.
+    """
+    try:
+        array = np.asanyarray(values)
+    except ValueError:
+        raise InputError(f"{name} must be one value for each row, its rows differ in length") from None
+    if array.dtype.kind in "US" and isinstance(values, (list, tuple)) and array.ndim == 1:
+        kinds = {type(value) for value in values}
+        if len(kinds) > 1 and not (all(issubclass(kind, str) for kind in kinds)):
+            array = np.empty(len(values), dtype=object)
+            array[:] = values
+    return array if isinstance(array, np.ma.MaskedArray) else np.asarray(array)
+
+
+def as_numbers(values: npt.ArrayLike, *, name: str) -> npt.NDArray[np.float64]:
+    """Return numbers of any shape, with NaN for what is missing or masked.
+
+    Raises
+    ------
+    InputError
+        For text, dates, spans of time (whose units `numpy.asarray` would drop) and complex numbers, and for
+        whole numbers too large to be told apart.
+    """
+    try:
+        array = np.asanyarray(values)
+        if array.dtype.kind not in "biufO" or (array.dtype.kind == "O" and _no_numbers(array)):
+            raise InputError(f"{name} must be numbers")
+        numbers = np.array(np.ma.getdata(array), dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be numbers") from None
+    if array.dtype.kind in "iu" and array.size:
+        furthest = max(abs(int(np.min(array))), abs(int(np.max(array))))
+        if furthest > _FIRST_INEXACT:
+            raise InputError(
+                f"{name} holds {furthest:,}: whole numbers beyond {_FIRST_INEXACT:,} can not be told apart",
+                hint="give differences from a fixed number, or another unit",
+            )
+    if isinstance(array, np.ma.MaskedArray):
+        numbers[np.ma.getmaskarray(array)] = math.nan
+    return numbers
+
+
+def _no_numbers(array: npt.NDArray[Any]) -> bool:
+    text_or_time = (str, bytes, np.datetime64, np.timedelta64)
+    return any(isinstance(value, text_or_time) for value in array.ravel().tolist())
+
+
 def _encode_integers(array: npt.NDArray[Any]) -> Coded:
     low, high = int(np.min(array)), int(np.max(array))
-    if high - low >= _SMALL_RANGE:
+    if high - low >= _SMALL_RANGE or high > np.iinfo(np.intp).max:
         return _encode_sorted(array)
     shifted = array.astype(np.intp) - low
     present = np.flatnonzero(np.bincount(shifted))
@@ -153,13 +212,25 @@ def score_table(
     weights: npt.NDArray[np.float64] | None = None,
 ) -> ScoreTable:
     """Sort the rows by score once and count the classes at each score, or sum the rows' `weights`."""
+    return placed_score_table(is_positive, scores, weights)[0]
+
+
+def placed_score_table(
+    is_positive: npt.NDArray[np.bool_],
+    scores: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.float64] | None = None,
+) -> tuple[ScoreTable, Codes]:
+    """Return the `score_table`, and the place of each row's score in it, shape (n,)."""
     distinct, inverse = np.unique(scores, return_inverse=True)
+    places = (distinct.size - 1 - inverse).astype(np.intp)
     if weights is not None:
         sums = [
             np.bincount(inverse, weights=weights * rows, minlength=distinct.size)[::-1]
             for rows in (is_positive, ~is_positive)
         ]
-        return ScoreTable(scores=distinct[::-1], positives=sums[0], negatives=sums[1])
+        return ScoreTable(scores=distinct[::-1], positives=sums[0], negatives=sums[1]), places
     total = np.bincount(inverse, minlength=distinct.size).astype(np.int64)
     positives = np.bincount(inverse[is_positive], minlength=distinct.size).astype(np.int64)
-    return ScoreTable(scores=distinct[::-1], positives=positives[::-1], negatives=(total - positives)[::-1])
+    negatives = total - positives
+    table = ScoreTable(scores=distinct[::-1], positives=positives[::-1], negatives=negatives[::-1])
+    return table, places

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pytest_prodml.checks.performance.evidence import evidence, measurement
+from pytest_prodml.checks.evidence import evidence, measurement
 from pytest_prodml.checks.performance.parts import parts
 from pytest_prodml.checks.performance.sample import Sample
 from pytest_prodml.errors import InputError

@@ -238,10 +238,10 @@ def _top_k(name: str, k: int) -> Metric:
             raise InputError(f"{name} is 1 by definition, as there are {scores.shape[1]} classes")
         if not sample.n_rows:
             return Measured(estimate=not_estimable("none", "there are no rows"))
-        if np.ptp(codes) == 0:
-            told = (
-                f"all rows are of the class {sample.classes[codes[0]]!r}, so they can not tell classes apart"
-            )
+        counted = codes if sample.weights is None else codes[sample.weights > 0]
+        if np.ptp(counted) == 0:
+            only = sample.classes[counted[0]]
+            told = f"all rows are of the class {only!r}, so they can not tell classes apart"
             return Measured(estimate=not_estimable("none", told))
         own = scores[np.arange(codes.size), codes][:, np.newaxis]
         later = np.arange(scores.shape[1]) > codes[:, np.newaxis]

@@ -323,6 +323,11 @@ def _differs(candidate: Sample, baseline: Sample) -> Rows:
     ):
         if first is None or second is None:
             continue
+        if np.shape(first) != np.shape(second):
+            raise InputError(
+                f"the answers of candidate and baseline have the shapes {np.shape(first)} and "
+                f"{np.shape(second)}"
+            )
         unequal = np.asarray(first) != np.asarray(second)
         differs |= unequal if unequal.ndim == 1 else unequal.any(axis=tuple(range(1, unequal.ndim)))
     return differs

@@ -9,15 +9,16 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from pytest_prodml.checks.labels import same_length
+from pytest_prodml.checks.evidence import checked_burden, edge, evidence, measurement
+from pytest_prodml.checks.labels import checked_number, same_length
 from pytest_prodml.checks.membership import membership
-from pytest_prodml.checks.performance.evidence import checked_burden, evidence, measurement
-from pytest_prodml.checks.performance.metrics import metric_named
-from pytest_prodml.checks.performance.registry import Metric
+from pytest_prodml.checks.performance.metrics import is_known, metric_named
+from pytest_prodml.checks.performance.registry import Measured, Metric
 from pytest_prodml.checks.performance.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Comparison, Criterion, Evidence, JsonValue
-from pytest_prodml.statistics.estimate import checked_level
+from pytest_prodml.statistics.estimate import checked_level, not_estimable
+from pytest_prodml.statistics.sufficient import as_column
 
 Mask = npt.NDArray[np.bool_]
 
@@ -137,6 +138,7 @@ def between(
     Both sides have to be proven, each at the full level: two one-sided tests (Schuirmann 1987). Other
     parameters, results and errors are those of `at_least`.
     """
+    low, high = checked_number(low, name="low"), checked_number(high, name="high")
     if not low <= high:
         raise InputError(f"between asks for low <= high, got {low!r} and {high!r}")
     return limited(
@@ -172,27 +174,35 @@ def limited(
     name, known = resolved(metric)
     checked_level(confidence_level)
     asked = checked_burden(burden)
+    check_margin(known, margin)
     template = [
         Criterion(
             metric=name,
             comparison=comparison,
             limit=checked_limit(name, known, limit),
-            margin=margin,
+            margin=float(margin),
             burden=asked,
         )
         for comparison, limit in limits
     ]
-    check_margin(known, margin)
+    for item in template:
+        check_asks_something(known, item)
     if not known.higher_is_better and all(item.comparison is Comparison.AT_LEAST for item in template):
         raise InputError(f"{name} is a loss: a floor under it would ask for a bad model", hint="use at_most")
+    if by is not None and not isinstance(by, Mapping):
+        raise InputError(
+            f"by must be columns by name, got {type(by).__name__}", hint='by={"sex": column_of_the_table}'
+        )
     part = None
     if where is not None:
         sample, by, part = _part(sample, by, where, where_name)
     details: dict[str, JsonValue] = {}
     measurements, criteria = [], []
+    # Without any row there is no group either: then the limit is on all rows, not on nothing.
+    apart = bool(by) and sample.n_rows > 0
     for group, rows in _groups(sample, by, part):
-        judged = [] if by and group == part else [replace(item, group=group) for item in template]
-        measured = known.measure(rows, seed)
+        judged = [] if apart and group == part else [replace(item, group=group) for item in template]
+        measured = measure(known, rows, seed)
         if group == part:
             details.update(measured.details)
         measurements.append(
@@ -215,22 +225,46 @@ def resolved(metric: str | Metric) -> tuple[str, Metric]:
     """Return a metric with its name."""
     if isinstance(metric, str):
         return metric, metric_named(metric)
-    if not isinstance(metric, Metric) or not metric.name:
+    if not isinstance(metric, Metric) or not isinstance(metric.name, str) or not metric.name:
         raise InputError(
             f"a metric is a name or a Metric that has one, got {type(metric).__name__}",
             hint="make one of a function with custom_metric(name, function, low=..., high=...)",
         )
+    # A policy asks by name: a number of another kind must not answer for it.
+    known = metric_named(metric.name) if is_known(metric.name) else metric
+    if known.measure is not metric.measure:
+        raise InputError(
+            f"{metric.name} is a metric that is known here: yours needs another name", where=metric.name
+        )
     return metric.name, metric
+
+
+def check_has_a_better_side(name: str) -> None:
+    """Refuse the bias where more has to be better or worse: a model that overestimates is no better one."""
+    if name == "mean_error":
+        raise InputError(
+            "neither a larger nor a smaller mean error is better", where=name, hint="use between(...)"
+        )
+
+
+def measure(metric: Metric, sample: Sample, seed: int) -> Measured:
+    """Measure a metric; rows of which none counts, as all have the weight 0, have no value."""
+    if sample.counts_nothing:
+        return Measured(estimate=not_estimable("none", "no row counts, as all have the weight 0"))
+    return metric.measure(sample, seed)
 
 
 def _part(
     sample: Sample, by: Mapping[str, npt.ArrayLike] | None, where: npt.ArrayLike, name: str
 ) -> tuple[Sample, Mapping[str, npt.ArrayLike] | None, str]:
-    mask = np.asarray(where)
+    mask = as_column(where, name="where")
+    if np.ma.is_masked(mask):
+        raise InputError("where is missing in some rows", hint="decide for each row whether it is meant")
+    mask = np.asarray(mask)
     if mask.dtype != np.bool_ or mask.ndim != 1:
         raise InputError(f"where must be true or false for each row, got {mask.dtype} of shape {mask.shape}")
     same_length(y_true=sample.n_rows, where=mask.size)
-    inside = {key: np.asarray(column)[mask] for key, column in by.items()} if by else by
+    inside = {key: as_column(column, name=str(key))[mask] for key, column in by.items()} if by else by
     return sample.subset(mask), inside, name
 
 
@@ -250,6 +284,7 @@ def _groups(
 def checked_limit(name: str, metric: Metric, limit: float) -> float:
     """Return `limit`, or raise `InputError` if it lies outside of the metric's range."""
     low, high = metric.low, metric.high
+    limit = checked_number(limit, name=f"{name}: the limit")
     below = low is not None and limit < low
     above = high is not None and limit > high
     if not math.isfinite(limit) or below or above:
@@ -259,12 +294,25 @@ def checked_limit(name: str, metric: Metric, limit: float) -> float:
         elif low is not None or high is not None:
             told = f"from {low:g} on" if low is not None else f"up to {high:g}"
         raise InputError(f"the limit must lie {told}, got {limit!r}", where=name)
-    return float(limit)
+    return limit
+
+
+def check_asks_something(metric: Metric, criterion: Criterion) -> None:
+    """Refuse a margin that loosens a limit to what the worst value keeps."""
+    floor = criterion.comparison is Comparison.AT_LEAST
+    worst = metric.low if floor else metric.high
+    turn = edge(criterion)
+    if criterion.margin and worst is not None and (turn <= worst if floor else turn >= worst):
+        raise InputError(
+            f"with the margin of {criterion.margin:g} every value keeps the limit of {criterion.limit:g}",
+            where=criterion.metric,
+        )
 
 
 def check_margin(metric: Metric, margin: float) -> None:
     """Raise `InputError` unless `margin` is from 0 to the width of the metric's range."""
     widest = math.inf if metric.low is None or metric.high is None else metric.high - metric.low
+    margin = checked_number(margin, name="the margin")
     if not (math.isfinite(margin) and 0 <= margin <= widest):
         bound = "" if math.isinf(widest) else f" and at most {widest:g}"
         raise InputError(f"the margin must be at least 0{bound}, got {margin!r}")

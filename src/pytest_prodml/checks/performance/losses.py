@@ -21,6 +21,7 @@ _OF_NEGATIVE_ROWS = frozenset({"specificity"})
 _OF_PREDICTED_ROWS = frozenset({"precision"})
 _MEAN_ERRORS = frozenset({"accuracy", "zero_one_loss", "recall", "specificity", "precision"})
 _MEAN_SQUARES = frozenset({"mean_squared_error", "neg_mean_squared_error"})
+_MEANS_OF_PROBABILITIES = frozenset({"brier_score_loss", "log_loss", "neg_brier_score", "neg_log_loss"})
 _LEAST_PROBABILITY = 1e-15
 
 
@@ -128,7 +129,7 @@ def _of_scores(name: str, sample: Sample) -> RowLosses:
         return RowLosses(values=_misranked(positive, scores), name="share of the other class ranked wrongly")
     chance = sample.probabilities(name)
     values = loss[1](np.where(positive, chance, 1 - chance))
-    return RowLosses(values=values, name=loss[0], is_metric=True)
+    return RowLosses(values=values, name=loss[0], is_metric=name in _MEANS_OF_PROBABILITIES)
 
 
 _OF_PROBABILITIES: Mapping[str, tuple[str, Callable[[Array], Array]]] = {

@@ -26,6 +26,11 @@ _FAMILIES: tuple[Callable[[str], Metric | None], ...] = (
 )
 
 
+def is_known(name: str) -> bool:
+    """Say whether there is a metric of that name."""
+    return name in METRICS or any(named(name) is not None for named in _FAMILIES)
+
+
 def metric_named(name: str) -> Metric:
     """Return the metric called `name`; some take any number: f0.5, top_3_accuracy, ndcg@10, pinball_0.9.
 

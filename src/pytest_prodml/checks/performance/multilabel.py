@@ -45,7 +45,7 @@ def _of_rows(
 ) -> Measured:
     """Estimate the mean of a value in [0, 1] of each row; `whole` where it is 0 or 1."""
     truth, predicted = sample.indicators(name)
-    told = _undefined(truth)
+    told = _undefined(_counted(truth, sample))
     if told:
         return Measured(estimate=not_estimable("none", told))
     found = values(truth, predicted)
@@ -56,6 +56,10 @@ def _of_rows(
         estimate = intervals.bounded_mean(found, weights)
     influence = found - (estimate.value or 0.0)
     return Measured(estimate=adjusted(estimate, influence, sample.design), details=_details(truth))
+
+
+def _counted(truth: Indicators, sample: Sample) -> Indicators:
+    return truth if sample.weights is None else truth[sample.weights > 0]
 
 
 def _undefined(truth: Indicators) -> str | None:
@@ -99,11 +103,12 @@ def of_labels(metric: agreement.Averaged, average: Average, *, beta: float = 1.0
         if average == "samples":
             return _of_rows(metric, sample, lambda *both: agreement.quotient(metric, *_sums(*both), beta))
         truth, predicted = sample.indicators(metric)
-        told = _undefined(truth)
+        counted = _counted(truth, sample)
+        told = _undefined(counted)
         if (
             told is None
             and average != "weighted"
-            and not truth.any(axis=0 if average == "macro" else None).all()
+            and not counted.any(axis=0 if average == "macro" else None).all()
         ):
             told = "a label is true in no row"
         if told:

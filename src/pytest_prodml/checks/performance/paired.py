@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pytest_prodml.checks.evidence import evidence, measurement
+from pytest_prodml.checks.labels import checked_number
 from pytest_prodml.checks.performance.differences import difference
-from pytest_prodml.checks.performance.evidence import evidence, measurement
-from pytest_prodml.checks.performance.limits import resolved
+from pytest_prodml.checks.performance.limits import check_has_a_better_side, resolved
 from pytest_prodml.checks.performance.registry import Metric
 from pytest_prodml.checks.performance.sample import Sample
 from pytest_prodml.errors import InputError
@@ -210,6 +211,10 @@ def _difference(
 
 
 def _criterion(name: str, known: Metric, margin: float, by_at_least: float | None) -> Criterion:
+    check_has_a_better_side(name)
+    margin = checked_number(margin, name="the margin")
+    if by_at_least is not None:
+        by_at_least = checked_number(by_at_least, name="by_at_least")
     if not (math.isfinite(margin) and margin >= 0):
         raise InputError(f"the margin must be a finite number from 0 on, got {margin!r}", where=name)
     if by_at_least is not None and not (math.isfinite(by_at_least) and by_at_least >= 0):
@@ -220,6 +225,8 @@ def _criterion(name: str, known: Metric, margin: float, by_at_least: float | Non
             where=name,
             hint="give one of them",
         )
+    if known.low is not None and known.high is not None and margin >= known.high - known.low:
+        raise InputError(f"with a margin of {margin:g} every model is good enough", where=name)
     ahead = 0.0 if by_at_least is None else float(by_at_least)
     if known.higher_is_better:
         comparison, limit = Comparison.AT_LEAST, ahead

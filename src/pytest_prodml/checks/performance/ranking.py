@@ -25,7 +25,7 @@ from pytest_prodml.statistics.design import Design
 from pytest_prodml.statistics.estimate import Estimate, not_estimable
 from pytest_prodml.statistics.losses import capped_mean
 from pytest_prodml.statistics.multiclass_ranking import multiclass_roc_auc
-from pytest_prodml.statistics.sufficient import ScoreTable, encode
+from pytest_prodml.statistics.sufficient import ScoreTable, as_numbers, encode
 
 #: Of each side of the bands that are drawn beside curves.
 BAND_LEVEL = 0.95
@@ -97,6 +97,9 @@ def _of_queries(name: str, of: Callable[[retrieval.Rankings], Scores]) -> Metric
         if not judged.any():
             told = "no query has a relevant item"
             return Measured(estimate=not_estimable("Gaffke", told), details=details)
+        if not _can_be_wrong(ranked):
+            told = "the items of every query are equally relevant, so that any order of them is right"
+            return Measured(estimate=not_estimable("Gaffke", told), details=details)
         return Measured(
             estimate=capped_mean(np.clip(values[judged], 0.0, 1.0), 1.0, design.subset(judged)),
             details=details,
@@ -105,12 +108,18 @@ def _of_queries(name: str, of: Callable[[retrieval.Rankings], Scores]) -> Metric
     return Metric(needs=Needs.SCORES, measure=measure)
 
 
+def _can_be_wrong(ranked: retrieval.Rankings) -> bool:
+    relevance, query = ranked.relevance, ranked.query
+    return bool(((relevance[1:] != relevance[:-1]) & (query[1:] == query[:-1])).any())
+
+
 def _rankings(name: str, sample: Sample) -> tuple[retrieval.Rankings, Design]:
     """Return the rankings of the queries and the design of these: of a table, each row is a query."""
     if sample.y_score is None:
         raise InputError(f"{name} is computed from scores: pass y_score")
     if np.ndim(sample.y_true) == 2:
-        relevance, scores = np.asarray(sample.y_true, dtype=np.float64), np.asarray(sample.y_score)
+        relevance = as_numbers(sample.y_true, name="y_true")
+        scores = as_numbers(sample.y_score, name="y_score")
         if relevance.shape != scores.shape:
             raise InputError(f"y_true has the shape {relevance.shape}, y_score {scores.shape}")
         query = np.repeat(np.arange(len(relevance)), relevance.shape[1])

@@ -32,9 +32,13 @@ from pytest_prodml.checks.labels import (
 )
 from pytest_prodml.errors import InputError
 from pytest_prodml.statistics.design import Design, design_of, share_of_weight
-from pytest_prodml.statistics.sufficient import Coded, Codes
+from pytest_prodml.statistics.sufficient import Coded, Codes, as_column, as_numbers
 
 Truth = npt.NDArray[np.bool_]
+#: The squares of larger numbers, summed over many rows, are no numbers of 64 bits.
+_LARGEST = 1e140
+_MOST_CLASSES = 50_000
+_COLUMNS = ("y_true", "y_pred", "y_score", "sample_weight", "groups", "query")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +78,32 @@ class Sample:
     groups: npt.ArrayLike | None = None
     query: npt.ArrayLike | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what has no rows, or classes that are named twice.
+
+        Raises
+        ------
+        InputError
+        """
+        for item in _COLUMNS:
+            try:
+                shape = np.shape(getattr(self, item))
+            except ValueError:
+                raise InputError(f"the rows of {item} differ in length") from None
+            if item == "y_true" and len(shape) == 2 and shape[1] == 1:
+                raise InputError(
+                    f"y_true has a single column, a shape of {shape}: one value for each row is needed",
+                    hint="pass y_true.ravel(), or the column of the frame",
+                )
+        if self.positive_label is None:
+            raise InputError("positive_label must name a class, got None")
+        try:
+            twice = self.labels is not None and len(set(self.labels)) < len(self.labels)
+        except TypeError:
+            raise InputError("labels must be a sequence of classes, each a text or a number") from None
+        if twice:
+            raise InputError(f"labels names a class twice: {named(list(self.labels or ()))}")
+
     @cached_property
     def n_rows(self) -> int:
         """The number of rows."""
@@ -86,6 +116,13 @@ class Sample:
     def design(self) -> Design:
         """How the rows were drawn: their weights, and which are not independent."""
         return design_of(self.n_rows, sample_weight=self.sample_weight, groups=self.groups)
+
+    @cached_property
+    def counts_nothing(self) -> bool:
+        """Whether there are rows, and every one has the weight 0."""
+        if self.sample_weight is None or self.n_rows == 0:
+            return False
+        return not as_numbers(self.sample_weight, name="sample_weight").any()
 
     @cached_property
     def weights(self) -> Scores | None:
@@ -163,10 +200,7 @@ class Sample:
 
     @cached_property
     def _class_scores(self) -> Scores:
-        try:
-            scores = np.asarray(self.y_score, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise InputError("y_score must be numbers") from None
+        scores = as_numbers([] if self.y_score is None else self.y_score, name="y_score")
         if scores.ndim != 2 or scores.shape[1] != len(self.classes):
             raise InputError(
                 f"y_score must hold a column for each of the {len(self.classes)} classes "
@@ -245,6 +279,13 @@ class Sample:
             for column, name in ((self.y_true, "y_true"), (self.y_pred, "y_pred"))
         )
         same_length(y_true=truth.size, y_pred=predicted.size)
+        for name, column in (("y_true", truth), ("y_pred", predicted)):
+            furthest = float(np.max(np.abs(column), initial=0.0))
+            if furthest > _LARGEST:
+                raise InputError(
+                    f"{name} holds {furthest:.3g}: too large, as its square is beyond all numbers",
+                    hint="give it in another unit",
+                )
         return truth, predicted
 
     def subset(self, mask: npt.NDArray[np.bool_] | Codes) -> Sample:
@@ -253,27 +294,23 @@ class Sample:
         for item in fields(self):
             value = getattr(self, item.name)
             if value is not None and item.name not in {"positive_label", "threshold", "labels"}:
-                taken[item.name] = _rows(value)[mask]
+                taken[item.name] = as_column(value, name=item.name)[mask]
         labels = self.labels
         if labels is None and not self.is_multilabel and not _is_numeric(self.y_true):
             # A part that lacks a class must not be taken for a problem with fewer classes.
-            labels = self.classes if len(self.classes) > 1 else None
+            # So many different values are those of a number, which has no classes.
+            labels = self.classes if 1 < len(self.classes) <= _MOST_CLASSES else None
         return replace(self, labels=labels, **taken)
 
 
 def _indicator(values: npt.ArrayLike, *, name: str) -> Truth:
-    array = np.asarray(values)
+    array = as_numbers(values, name=name)
     if array.ndim != 2 or not np.isin(array, (0, 1)).all():
         raise InputError(
             f"{name} must hold 0 or 1 for each row and label, got an array of shape {array.shape}",
             hint="sklearn.preprocessing.MultiLabelBinarizer makes one from lists of labels",
         )
     return array.astype(np.bool_)
-
-
-def _rows(values: npt.ArrayLike) -> npt.NDArray[Any]:
-    # A masked array keeps its mask, which np.asarray would drop.
-    return values if isinstance(values, np.ndarray) else np.asarray(values)
 
 
 def _is_numeric(values: npt.ArrayLike) -> bool:

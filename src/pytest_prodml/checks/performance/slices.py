@@ -10,10 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pytest_prodml.checks.evidence import checked_burden, edge, evidence, measurement
 from pytest_prodml.checks.labels import same_length
-from pytest_prodml.checks.performance.evidence import checked_burden, edge, evidence, measurement
 from pytest_prodml.checks.performance.levels import Bins, Levels, levels_of
-from pytest_prodml.checks.performance.limits import check_margin, checked_limit, resolved
+from pytest_prodml.checks.performance.limits import (
+    check_asks_something,
+    check_has_a_better_side,
+    check_margin,
+    checked_limit,
+    measure,
+    resolved,
+)
 from pytest_prodml.checks.performance.losses import RowLosses, row_losses
 from pytest_prodml.checks.performance.registry import Metric
 from pytest_prodml.checks.performance.sample import Sample
@@ -134,7 +141,7 @@ def slices(
                 f"more than {MOST_SLICES} slices: too many to be declared",
                 hint="lower depth, take fewer bins, or search with weakest_slices",
             )
-    estimates = [known.measure(sample.subset(part.rows), seed).estimate for part in found]
+    estimates = [measure(known, sample.subset(part.rows), seed).estimate for part in found]
     criteria = [_for(criterion, part.group) for part in found]
     whole = known.measure(sample, seed)
     measurements = [
@@ -181,14 +188,17 @@ def slices(
 
 def directed(name: str, metric: Metric, limit: float, margin: float, burden: Burden) -> Criterion:
     """Return the limit as a floor for scores and as a ceiling for losses."""
+    check_has_a_better_side(name)
     check_margin(metric, margin)
-    return Criterion(
+    criterion = Criterion(
         metric=name,
         comparison=Comparison.AT_LEAST if metric.higher_is_better else Comparison.AT_MOST,
         limit=checked_limit(name, metric, limit),
-        margin=margin,
+        margin=float(margin),
         burden=burden,
     )
+    check_asks_something(metric, criterion)
+    return criterion
 
 
 def declared(

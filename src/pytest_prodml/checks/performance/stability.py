@@ -13,8 +13,8 @@ import numpy.typing as npt
 from pytest_prodml.adapters import as_predictor
 from pytest_prodml.adapters.predictor import Predictor, finite_scores
 from pytest_prodml.adapters.tables import Dataset, column
+from pytest_prodml.checks.evidence import checked_burden, evidence, measurement
 from pytest_prodml.checks.labels import Label
-from pytest_prodml.checks.performance.evidence import checked_burden, evidence, measurement
 from pytest_prodml.checks.performance.limits import resolved
 from pytest_prodml.checks.performance.registry import Metric, Needs
 from pytest_prodml.checks.performance.sample import Sample

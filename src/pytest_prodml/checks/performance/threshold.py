@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pytest_prodml.checks.evidence import evidence, measurement
 from pytest_prodml.checks.labels import nearest
-from pytest_prodml.checks.performance.evidence import evidence, measurement
 from pytest_prodml.checks.performance.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Comparison, Criterion, Evidence, JsonValue

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from pytest_prodml.checks.performance.evidence import checked_burden, evidence, measurement
+from pytest_prodml.checks.evidence import checked_burden, evidence, measurement
+from pytest_prodml.checks.labels import checked_number
 from pytest_prodml.checks.performance.levels import Bins, Levels, levels_of
 from pytest_prodml.checks.performance.limits import resolved
 from pytest_prodml.checks.performance.losses import row_losses
@@ -24,6 +25,7 @@ from pytest_prodml.records import Burden, Comparison, Criterion, Evidence, JsonV
 from pytest_prodml.statistics.estimate import Estimate, checked_level, not_estimable
 from pytest_prodml.statistics.simultaneous import bonferroni_level, difference, simultaneous_bounds
 from pytest_prodml.statistics.slice_search import Search, Weak, search
+from pytest_prodml.statistics.sufficient import as_numbers
 
 Mask = npt.NDArray[np.bool_]
 
@@ -158,9 +160,10 @@ def weakest_slices(
 def _criterion(name: str, metric: Metric, limit: float, burden: Burden, *, gap: bool) -> Criterion:
     if not gap:
         return directed(name, metric, limit, 0.0, burden)
+    limit = checked_number(limit, name=f"{name}: the limit")
     if not (math.isfinite(limit) and limit >= 0):
         raise InputError(f"a gap is a finite number of at least 0, got {limit!r}")
-    return Criterion(metric=f"{name}_gap", comparison=Comparison.AT_MOST, limit=float(limit), burden=burden)
+    return Criterion(metric=f"{name}_gap", comparison=Comparison.AT_MOST, limit=limit, burden=burden)
 
 
 def _split(sample: Sample, share: float, seed: int) -> Mask:
@@ -207,7 +210,7 @@ def _search(
 def _given(loss: npt.ArrayLike | None, searched: Mask) -> npt.NDArray[np.float64] | None:
     if loss is None:
         return None
-    values = np.asarray(loss)
+    values = as_numbers(loss, name="loss")
     if values.shape != searched.shape:
         raise InputError(
             f"loss must be one number for each of the {searched.size:,} rows, got {values.shape}"

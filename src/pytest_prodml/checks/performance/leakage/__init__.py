@@ -7,8 +7,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from pytest_prodml.adapters.tables import Dataset
+from pytest_prodml.checks.evidence import checked_burden, evidence, measurement
 from pytest_prodml.checks.labels import nearest
-from pytest_prodml.checks.performance.evidence import checked_burden, evidence, measurement
 from pytest_prodml.checks.performance.leakage.control import Train
 from pytest_prodml.checks.performance.leakage.kinds import KINDS
 from pytest_prodml.checks.performance.leakage.request import Finding, Request
