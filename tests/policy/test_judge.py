@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -180,7 +181,9 @@ class TestViolationBurden:
             slices = [f"slice={i}" for i in range(20)]
             return evidence(
                 *(
-                    measured(0.7, 0.6, 0.76, group=name, p_value=p_value if name == "slice=3" else 0.5)
+                    measured(0.7, 0.6, 0.76, group=name, p_value=p_value)
+                    if name == "slice=3"
+                    else measured(0.76, 0.6, 0.9, group=name, p_value=0.5)
                     for name in slices
                 ),
                 criteria=tuple(at_least(0.77, group=name, burden=Burden.VIOLATION) for name in slices),
@@ -191,6 +194,13 @@ class TestViolationBurden:
         proven = judge(GATE, run(found=family(0.002)), confidence_level=0.95)
         assert proven.outcome is Outcome.FAIL
         assert proven.adjusted_p_value == pytest.approx(0.04)
+
+    @pytest.mark.parametrize("p_value", [0.06, 0.5, 1.0, 1.5, -0.1])
+    def test_a_large_p_value_does_not_silence_an_alarm_that_the_bounds_raise(self, p_value: float) -> None:
+        alarm = at_least(0.77, burden=Burden.VIOLATION)
+        found = evidence(measured(0.7, 0.6, 0.76, p_value=p_value), criteria=(alarm,))
+        judged = judge(GATE, run(found=found), confidence_level=0.95)
+        assert (judged.outcome, judged.reason) == (Outcome.INCONCLUSIVE, "invalid-measurement")
 
 
 @pytest.mark.parametrize("gate", [GATE, ASSERTION], ids=["measured", "assertion"])
@@ -293,6 +303,16 @@ class TestPolicyLimits:
         limit = Limit(gate="performance.auc", metric="roc_auc", comparison=Comparison.AT_LEAST, limit=0.75)
         judged = judge(GATE, run(found=found), confidence_level=0.95, limits=[limit])
         assert judged.outcome is Outcome.FAIL
+
+    def test_a_part_of_the_rows_does_not_meet_a_limit_on_all_of_them(self) -> None:
+        limit = Limit(gate="performance.*", metric="roc_auc", comparison=Comparison.AT_LEAST, limit=0.75)
+        part = evidence(measured(group="sex=male"), criteria=(at_least(0.75, group="sex=male"),))
+        judged = judge(GATE, run(found=part), confidence_level=0.95, limits=[limit])
+        assert (judged.outcome, judged.reason) == (Outcome.INCONCLUSIVE, "no-measurement")
+        whole = replace(part, measurements=(*part.measurements, measured()))
+        assert judge(GATE, run(found=whole), confidence_level=0.95, limits=[limit]).outcome is Outcome.PASS
+        compared = evidence(measured(group="candidate"), criteria=(at_least(0.7, group="candidate"),))
+        assert judge(GATE, run(found=compared), confidence_level=0.95, limits=[limit]).outcome is Outcome.PASS
 
     def test_plain_asserts_can_not_meet_a_limit(self) -> None:
         limit = Limit(gate="pipeline.*", metric="x", comparison=Comparison.AT_MOST, limit=1)

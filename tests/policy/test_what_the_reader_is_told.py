@@ -465,7 +465,8 @@ def test_alarms_of_a_gate_are_corrected_together() -> None:
     found = evidence(
         *(at_least(0.9, group=name, burden=Burden.VIOLATION) for name in names[:3]),
         measurements=tuple(
-            replace(AUC, group=name, p_value=p_value) for name, p_value in zip(names, p_values, strict=True)
+            replace(AUC, group=name, p_value=p_value, upper=0.95 if p_value == 0.9 else AUC.upper)
+            for name, p_value in zip(names, p_values, strict=True)
         ),
     )
     items = judge_criteria(GATE.id, found, confidence_level=0.95)

@@ -20,7 +20,7 @@ from pytest_prodml.plugin.markers import MARKERS, ProdmlGateWarning
 from pytest_prodml.plugin.recorder import PENDING, WAIVED
 from pytest_prodml.policy.criterion import Judgement
 from pytest_prodml.policy.decide import is_required
-from pytest_prodml.policy.judge import judge, rule_of
+from pytest_prodml.policy.judge import is_about_all_rows, judge, rule_of
 from pytest_prodml.records import Evidence, Gate, GateRun, Limit, Outcome, RunState, Severity, Subject
 
 
@@ -121,7 +121,7 @@ class GateSession:
         )
         policy = self._context.policy
         # What another call of the same test is going to measure is judged there, and all of it at the end.
-        limits = [limit for limit in policy.limits if _is_measured(limit, evidence)] if policy else []
+        limits = [limit for limit in policy.limits if self._is_measured(limit, evidence)] if policy else []
         return judge(
             self._gate,
             run,
@@ -129,6 +129,11 @@ class GateSession:
             limits=limits,
             rule=rule_of(policy, self.gate_id),
         )
+
+    def _is_measured(self, limit: Limit, evidence: Evidence) -> bool:
+        if limit.group is None:
+            return is_about_all_rows(limit, self.gate_id, evidence)
+        return any(m.metric == limit.metric and m.group == limit.group for m in evidence.measurements)
 
     def _tell(self, judged: Judgement) -> None:
         __tracebackhide__ = True
@@ -169,13 +174,6 @@ def _joined(own: tuple[Subject, ...], more: Iterable[Subject | None]) -> tuple[S
     found = list(own)
     found += [subject for subject in more if subject is not None and subject not in found]
     return tuple(found)
-
-
-def _is_measured(limit: Limit, evidence: Evidence) -> bool:
-    return any(
-        measured.metric == limit.metric and (limit.group is None or measured.group == limit.group)
-        for measured in evidence.measurements
-    )
 
 
 def _check(evidence: Evidence, gate_id: str) -> None:

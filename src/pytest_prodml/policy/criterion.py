@@ -24,6 +24,8 @@ def measurements_of(criterion: Criterion, evidence: Evidence) -> list[Measuremen
     return [m for m in evidence.measurements if m.metric == criterion.metric and m.group == criterion.group]
 
 
+#: Bounds and p-values are inverted into each other numerically.
+_P_VALUE_TOLERANCE = 1e-3
 _SEVERITY = {Outcome.FAIL: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
 
 
@@ -107,6 +109,13 @@ def _judge_measurement(
     proven = safe is not None and (safe >= edge if at_least else safe <= edge)
     refuted = risky is not None and (risky < edge if at_least else risky > edge)
     if criterion.burden is Burden.VIOLATION:
+        doubted = 1 - measured.confidence_level + _P_VALUE_TOLERANCE
+        if refuted and measured.p_value is not None and measured.p_value > doubted:
+            # A large p-value must not silence an alarm that the bounds raise.
+            return inconclusive(
+                "invalid-measurement",
+                f"{name}: the bounds prove a violation and the p-value {measured.p_value:.4g} does not",
+            )
         if adjusted_p_value is not None:
             value = measured.value if measured.value is not None else edge
             # The p-value belongs to the limit that the value misses: the other side of a range is kept.
@@ -153,6 +162,8 @@ def _invalid(measured: Measurement, confidence_level: float) -> tuple[str, str] 
     too_low = measured.upper is not None and measured.upper < measured.value - tolerance
     if too_high or too_low:
         return "invalid-measurement", "the bounds do not contain the measured value"
+    if measured.p_value is not None and not 0 <= measured.p_value <= 1:
+        return "invalid-measurement", f"the p-value {measured.p_value!r} is no probability"
     exact = all(bound in {None, measured.value} for bound in (measured.lower, measured.upper))
     if measured.confidence_level == 1 and not exact:
         return "invalid-measurement", "a level of 1 is for exact counts, whose bounds are the value itself"

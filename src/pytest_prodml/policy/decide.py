@@ -17,7 +17,6 @@ from pytest_prodml.records import (
     OrdinaryTests,
     Outcome,
     Policy,
-    Provenance,
     Readiness,
     RunState,
     RunSummary,
@@ -79,7 +78,7 @@ def decide(
     reasons = [
         *_structural_reasons(policy, gates, runs, run, subjects),
         *_run_reasons(policy, run),
-        *_provenance_reasons(policy, run.provenance),
+        *_provenance_reasons(policy, run),
     ]
     names = frozenset(subject.name for subject in subjects)
     usable = usable_waivers(policy, waivers, digests, now, names=names)
@@ -192,10 +191,16 @@ def _structural_reasons(
 
 
 def _run_reasons(policy: Policy, run: RunSummary) -> Iterable[str]:
-    if policy.required_targets and run.target not in policy.required_targets:
+    for fragment in run.fragments or ():
+        if not fragment.ended:
+            yield f"the run of the fragment {fragment.name} was interrupted: what it left undone is unknown"
+    if policy.required_targets:
+        targets = [item.target for item in run.fragments] if run.fragments else [run.target]
         asked = " or ".join(policy.required_targets)
-        found = f"on {run.target!r}" if run.target is not None else "on a machine without a declared target"
-        yield f"the tests ran {found}, and the policy asks for {asked}"
+        for target in dict.fromkeys(targets):
+            if target not in policy.required_targets:
+                found = f"on {target!r}" if target is not None else "on a machine without a declared target"
+                yield f"the tests ran {found}, and the policy asks for {asked}"
     if policy.ordinary_tests is OrdinaryTests.MUST_PASS:
         for state in _BAD_STATES:
             count = run.ordinary_tests.get(state.value, 0)
@@ -204,8 +209,9 @@ def _run_reasons(policy: Policy, run: RunSummary) -> Iterable[str]:
                 yield f"{count} {noun} {state.value.replace('_', ' ')}"
 
 
-def _provenance_reasons(policy: Policy, provenance: Provenance | None) -> Iterable[str]:
+def _provenance_reasons(policy: Policy, run: RunSummary) -> Iterable[str]:
     """Yield why the code of the run is not what the policy asks for; what is unknown does not satisfy it."""
+    provenance = run.provenance
     if policy.allow_dirty is False:
         if provenance is None or provenance.revision is None or provenance.is_dirty is None:
             why = provenance.problem if provenance is not None else None
@@ -215,12 +221,15 @@ def _provenance_reasons(policy: Policy, provenance: Provenance | None) -> Iterab
             revision = provenance.revision[:12]
             yield f"files differ from the revision {revision}, and the policy allows none that do"
     if policy.required_automation is not None:
-        found = provenance.automation if provenance is not None else None
-        name = f"{found.provider}:{found.project or ''}" if found is not None else None
-        if name is None or not any(matches(pattern, name) for pattern in policy.required_automation):
-            asked = " or ".join(policy.required_automation)
-            ran = f"in {name!r}" if name is not None else "outside of any automation"
-            yield f"the tests ran {ran}, and the policy asks for {asked}"
+        own = provenance.automation if provenance is not None else None
+        asked = " or ".join(policy.required_automation)
+        for name in dict.fromkeys(
+            f"{found.provider}:{found.project or ''}" if found is not None else None
+            for found in ([item.automation for item in run.fragments] if run.fragments else [own])
+        ):
+            if name is None or not any(matches(pattern, name) for pattern in policy.required_automation):
+                ran = f"in {name!r}" if name is not None else "outside of any automation"
+                yield f"the tests ran {ran}, and the policy asks for {asked}"
 
 
 def usable_waivers(

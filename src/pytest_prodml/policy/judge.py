@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pytest_prodml.policy.criterion import Judgement, combine, judge_criterion, measurements_of
+from pytest_prodml.policy.criterion import (
+    Judgement,
+    combine,
+    inconclusive,
+    judge_criterion,
+    measurements_of,
+)
 from pytest_prodml.policy.load import matches
 from pytest_prodml.records import (
     Basis,
@@ -27,6 +33,8 @@ from pytest_prodml.records import (
 
 #: Gates in which a silent alarm suffices, where a policy does not say: nobody can prove that nothing drifts.
 DEFAULT_ALARM_GATES = ("data.*",)
+#: The group under which a comparison of two models measures the one that is judged.
+_CANDIDATE = "candidate"
 #: Dimensions whose evidence is about a model, and must say by digest about which.
 MODEL_DIMENSIONS = frozenset(
     {Dimension.PERFORMANCE, Dimension.FAIRNESS, Dimension.BEHAVIOR, Dimension.LATENCY}
@@ -236,8 +244,20 @@ def judge_criteria(
     return own + [
         item
         for limit in fitting
-        for item in _judge_limit(limit, evidence, confidence_level, guard=rule.guard)
+        for item in _judge_limit(limit, gate_id, evidence, confidence_level, guard=rule.guard)
     ]
+
+
+def is_about_all_rows(limit: Limit, gate_id: str, evidence: Evidence) -> bool:
+    """Say whether the evidence holds what a policy's limit without a group is about.
+
+    In a performance gate that is the metric over all rows (of the candidate, where two models are compared):
+    a limit that a part of the rows could meet would let the test choose the part.
+    """
+    found = [measured.group for measured in evidence.measurements if measured.metric == limit.metric]
+    if limit.group is not None or not gate_id.startswith(f"{Dimension.PERFORMANCE}."):
+        return bool(found)
+    return None in found or _CANDIDATE in found
 
 
 def _as_alarm(criterion: Criterion) -> Criterion:
@@ -260,7 +280,7 @@ def _adjust(alarms: Sequence[Criterion], evidence: Evidence) -> dict[int, float]
 
 
 def _judge_limit(
-    limit: Limit, evidence: Evidence, confidence_level: float, *, guard: bool
+    limit: Limit, gate_id: str, evidence: Evidence, confidence_level: float, *, guard: bool
 ) -> list[JudgedCriterion]:
     groups = (
         [limit.group]
@@ -280,7 +300,7 @@ def _judge_limit(
         )
         for group in groups or [None]
     ]
-    return [
+    judged = [
         JudgedCriterion(
             criterion=criterion,
             judgement=judge_criterion(
@@ -294,3 +314,11 @@ def _judge_limit(
         )
         for criterion in criteria
     ]
+    if groups and not is_about_all_rows(limit, gate_id, evidence):
+        missing = inconclusive(
+            "no-measurement",
+            f"{limit.metric} was measured over parts of the rows, and the policy's limit is on all of them",
+        )
+        overall = replace(criteria[0], group=None)
+        judged.append(JudgedCriterion(criterion=overall, judgement=missing, by_policy=True))
+    return judged
