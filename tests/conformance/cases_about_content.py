@@ -36,37 +36,34 @@ def _files(table: Table) -> Iterator[Case]:
     for name, data in changed.items():
         yield Case(name=f"a01-model-{name}", row="A01", what=f"Another file is presented: {name}",
                    certificate=good, models=["model.onnx"], files={"model.onnx": data},
-                   codes=["subject-differs"], exit_code=13, second=False)  # fmt: skip
+                   codes=["subject-differs"], exit_code=13)  # fmt: skip
     yield Case(name="a03-model-missing", row="A03", what="The presented file is not there", certificate=good,
-               models=["missing.onnx"], codes=["subject-unreadable"], exit_code=13, second=False)  # fmt: skip
+               models=["missing.onnx"], codes=["subject-unreadable"], exit_code=13)  # fmt: skip
     yield Case(name="a02-other-name", row="A02", what="The right bytes under a name nobody certified",
-               certificate=good, models=[f"encoder={MODEL}"], codes=["subject-name"], exit_code=13,
-               second=False)  # fmt: skip
+               certificate=good, models=[f"encoder={MODEL}"], codes=["subject-name"], exit_code=13)  # fmt: skip
     yield Case(name="a02-right-name", row="A02", what="The right bytes under their name", certificate=good,
                models=[f"model.onnx={MODEL}"])  # fmt: skip
     yield Case(name="a02-renamed-file", row="A02", what="The right bytes in a file of another name",
                certificate=good, models=["v2.onnx"], files={"v2.onnx": model})  # fmt: skip
     yield Case(name="a12-one-more", row="A12", what="A side file that nobody certified is presented as well",
                certificate=good, models=[MODEL, "adapter.bin"], files={"adapter.bin": b"adapter"},
-               codes=["subject-differs"], exit_code=13, second=False)  # fmt: skip
+               codes=["subject-differs"], exit_code=13)  # fmt: skip
     side = Subject(name="tokenizer.json", digest=subject_of_bytes(b"{}"))
     both = issue(table.small(subjects=(table.subject(), side)), [table.key()])
     yield Case(name="a12-both", row="A12", what="Two certified files, both presented", certificate=both,
                models=[MODEL, "tokenizer.json"], files={"tokenizer.json": b"{}"})  # fmt: skip
     yield Case(name="a12-one-of-two", row="A12", what="One of two certified files is not presented",
-               certificate=both, codes=["subject-missing"], exit_code=13, second=False)  # fmt: skip
+               certificate=both, codes=["subject-missing"], exit_code=13)  # fmt: skip
     yield Case(name="a12-same-twice", row="A12", what="One of two certified files is presented twice",
-               certificate=both, models=[MODEL, MODEL], codes=["subject-missing"], exit_code=13,
-               second=False)  # fmt: skip
+               certificate=both, models=[MODEL, MODEL], codes=["subject-missing"], exit_code=13)  # fmt: skip
     yield Case(name="a02-names-swapped", row="A02", what="Two certified files under each other's name",
                certificate=both, models=[f"tokenizer.json={MODEL}", "model.onnx=tokenizer.json"],
-               files={"tokenizer.json": b"{}"}, codes=["subject-differs"], exit_code=13,
-               second=False)  # fmt: skip
+               files={"tokenizer.json": b"{}"}, codes=["subject-differs"], exit_code=13)  # fmt: skip
     rows = Subject(name="test.csv", digest=subject_of_bytes(b"a,b\n"))
     with_data = issue(table.small(materials=(rows,)), [table.key()])
     yield Case(name="a11-data-presented", row="A11", what="The test data are presented instead of the model",
                certificate=with_data, models=["test.csv"], files={"test.csv": b"a,b\n"},
-               codes=["subject-differs"], exit_code=13, second=False)  # fmt: skip
+               codes=["subject-differs"], exit_code=13)  # fmt: skip
 
 
 def subject_of_bytes(data: bytes) -> dict[str, str]:
@@ -161,10 +158,8 @@ def _digests(table: Table) -> Iterator[Case]:
     }
     for name, subjects in lists.items():
         payload = canonical_json({**document, "subject": subjects})
-        second = None if name in {"unknown-field", "name-empty"} else False
         yield Case(name=f"a08-digest-{name}", row="A08", what=f"The subjects are in a form of their own: {name}",
-                   certificate=signed(table, payload), codes=["statement"], exit_code=11,
-                   second=second)  # fmt: skip
+                   certificate=signed(table, payload), codes=["statement"], exit_code=11)  # fmt: skip
 
 
 def _forged(table: Table) -> Iterator[Case]:

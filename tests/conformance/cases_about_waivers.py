@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,13 +11,15 @@ from certificate_factory import NOW, policy
 from conformance.make import POLICY, SHARED, Case, Table
 from pytest_prodml.certificate.build import issue
 from pytest_prodml.records import RunState
+from pytest_prodml.verify.revocation import Revocation, RevocationKind, RevocationList, sign_revocations
+from trust_factory import PEOPLE, trust_text
 
 RISK = ("--waiver-key", f"{SHARED}/keys/risk.pub")
 
 
 def cases(table: Table) -> list[Case]:
     """Return the cases."""
-    return list(_cases(table))
+    return [*_cases(table), *_under_a_trust_root(table)]
 
 
 def _cases(table: Table) -> Iterator[Case]:
@@ -26,7 +28,7 @@ def _cases(table: Table) -> Iterator[Case]:
     ) -> Case:
         options.setdefault("options", RISK)
         keys = [table.key(key) for key in options.pop("signers", ("ci",))]
-        return Case(name=name, row="W01", what=what, certificate=issue(certificate, keys),
+        return Case(name=name, row=name[:3].upper(), what=what, certificate=issue(certificate, keys),
                     codes=[code] if code else [], exit_code=exit_code, **options)  # fmt: skip
 
     def waived(gates: int = 2, **changes: Any) -> Any:
@@ -100,3 +102,47 @@ def _cases(table: Table) -> Iterator[Case]:
     yield case("w01-by-name", "A waiver by name where the policy takes them", None, 0, named, policy=by_name)
     yield case("w01-by-name-gate-refuses", "A waiver by name where the gate does not take them",
                "waiver-not-allowed", 15, named)  # fmt: skip
+
+
+def _under_a_trust_root(table: Table) -> Iterator[Case]:
+    """Yield waivers where a trust root says who approves, and a revocation list what counts no more."""
+    waived = table.small(2, age_gap=0.2, waivers=[table.waiver()])
+    certificate = issue(waived, [table.key("ds"), table.key("ci")])
+    passing = table.small(2, waivers=[table.waiver()])
+    not_needed = issue(passing, [table.key("ds"), table.key("ci")])
+
+    def case(name: str, what: str, code: str | None, *, revoked: Sequence[tuple[str, str]] = (),
+             data: bytes = certificate, **changes: Any) -> Case:  # fmt: skip
+        entries = tuple(
+            Revocation(kind=RevocationKind(kind), value=value, reason="was a mistake", revoked_at=NOW)
+            for kind, value in revoked
+        )
+        listed = RevocationList(
+            version=1, issued_at=NOW, next_update=NOW + timedelta(hours=24), entries=entries
+        )
+        rule = 'role = "security"\nrequired = true'
+        return Case(name=f"w01-{name}", row="W01", what=what, certificate=data,
+                    trust=trust_text(table, revocation=rule, **changes),
+                    files={"revocations.json": sign_revocations(listed, table.key("sec"))},
+                    options=("--revocations", "revocations.json"),
+                    codes=[code] if code else [], exit_code=16 if code else 0)  # fmt: skip
+
+    approver, people = table.key("risk").keyid, {**PEOPLE, "risk2": "risk"}
+    yield case("approver-by-role", "The approver has the role that the trust root names", None)
+    yield case("revoked", "The waiver was revoked", "waiver-revoked", revoked=[("waiver", "w-1")])
+    yield case("revoked-another", "Another waiver was revoked", None, revoked=[("waiver", "w-2")])
+    yield case("revoked-approver", "The approver's key was revoked", "waiver-untrusted",
+               revoked=[("key", approver)], people=people)  # fmt: skip
+    yield case("revoked-not-needed", "A waiver that is not needed was revoked", None, data=not_needed,
+               revoked=[("waiver", "w-1")])  # fmt: skip
+    yield case("revoked-approver-not-needed", "The approver of a waiver that is not needed was revoked", None,
+               data=not_needed, revoked=[("key", approver)])  # fmt: skip
+    yield case("approver-ended", "The window of the approver's key has ended", "waiver-untrusted",
+               windows={"risk": 'valid_until = "2026-11-22T09:31:00Z"'})  # fmt: skip
+    yield case("approver-not-yet", "The window of the approver's key has not begun", "waiver-untrusted",
+               windows={"risk": 'valid_from = "2026-11-22T09:31:01Z"'})  # fmt: skip
+    without = {name: role for name, role in PEOPLE.items() if name != "risk"}
+    yield case("no-approvers", "The trust root names nobody who approves", "waiver-untrusted", waivers="",
+               people=without)  # fmt: skip
+    yield case("approver-another", "The trust root names another approver", "waiver-untrusted",
+               people={**without, "other": "risk"})  # fmt: skip

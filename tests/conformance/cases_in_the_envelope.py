@@ -351,7 +351,7 @@ def _key_files(table: Table) -> Iterator[Case]:
     for name, data in files.items():
         yield Case(name=f"s13-key-{name}", row="S13", what=f"The given public key is none: {name}",
                    certificate=good, keys=[], key_files=["given.pub"], files={"given.pub": data},
-                   codes=["usage"], exit_code=2, second=False)  # fmt: skip
+                   codes=["usage"], exit_code=2)  # fmt: skip
 
 
 def _bundles(table: Table) -> Iterator[Case]:

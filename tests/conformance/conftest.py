@@ -1,4 +1,4 @@
-"""What both folders of attacks share: the count of what was refused and accepted, at the end of the run."""
+"""The count of cases that were refused and accepted, at the end of the run."""
 
 from __future__ import annotations
 

@@ -46,9 +46,6 @@ max_days = 60
 #: What a certificate says that issued it: no version of this package, so that its sentences may improve.
 PRODUCER = Producer(name="pytest-prodml", version="conformance")
 #: Reasons that a verifier of signatures and format alone finds as well.
-SIGNATURE_CODES = frozenset(
-    {"malformed", "no-signature", "untrusted", "payload-type", "predicate-type", "threshold"}
-)
 
 
 class DeterministicSigner(LocalSigner):
@@ -95,7 +92,10 @@ class Table(Desk):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One folder. `files` are written beside ``certificate.json``; `options` follow the usual ones."""
+    """One folder. `files` are written beside ``certificate.json``; `options` follow the usual ones.
+
+    `trust` is the text of a trust.toml, or the bytes of a signed trust root.
+    """
 
     name: str
     row: str
@@ -107,12 +107,11 @@ class Case:
     file: str = "certificate.json"
     keys: Sequence[str] = ("ci",)
     key_files: Sequence[str] = ()
-    trust: str | None = None
+    trust: str | bytes | None = None
     models: Sequence[str] = (f"{SHARED}/model.onnx",)
     policy: str | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
     options: Sequence[str] = ()
-    second: bool | None = None
 
     def arguments(self) -> list[str]:
         """Return the arguments of ``prodml verify``, relative to the folder."""
@@ -121,21 +120,15 @@ class Case:
             for path in [*(f"{SHARED}/keys/{name}.pub" for name in self.keys), *self.key_files]:
                 given += ["--key", path]
         else:
-            given += ["--trust", "trust.toml"]
+            given += ["--trust", self.trust_file()]
         for model in self.models:
             given += ["--model", model]
         given += ["--policy", f"{SHARED}/policy.toml" if self.policy is None else "policy.toml"]
         return [*given, *self.options]
 
-    def second_verifier(self) -> str | None:
-        """Return what a verifier of signatures and format alone must say; None if that is not its part."""
-        if self.trust is not None:
-            return None
-        if self.second is not None:
-            return "accept" if self.second else "refuse"
-        if not self.codes:
-            return "accept"
-        return "refuse" if self.codes[0] in SIGNATURE_CODES else None
+    def trust_file(self) -> str:
+        """Return the name of the trust root's file."""
+        return "trust.json" if isinstance(self.trust, bytes) else "trust.toml"
 
 
 def write(case: Case) -> None:
@@ -143,8 +136,10 @@ def write(case: Case) -> None:
     folder = HERE / case.name
     folder.mkdir()
     files = {case.file: case.certificate, **case.files}
-    if case.trust is not None:
-        files["trust.toml"] = case.trust.replace('"keys/', f'"{SHARED}/keys/').encode()
+    if isinstance(case.trust, bytes):
+        files[case.trust_file()] = case.trust
+    elif case.trust is not None:
+        files[case.trust_file()] = case.trust.replace('"keys/', f'"{SHARED}/keys/').encode()
     if case.policy is not None:
         files["policy.toml"] = case.policy.encode()
     for name, data in files.items():
@@ -162,8 +157,6 @@ def write(case: Case) -> None:
             "reasons": list(case.codes),
         },
     }
-    if verdict := case.second_verifier():
-        document["second_verifier"] = verdict
     (folder / "case.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
@@ -171,7 +164,10 @@ def main() -> None:
     """Write every folder anew."""
     from conformance import (
         cases_about_content,
+        cases_about_merging,
+        cases_about_runs,
         cases_about_standing,
+        cases_about_trust_roots,
         cases_about_waivers,
         cases_in_the_envelope,
         cases_in_the_payload,
@@ -193,7 +189,10 @@ def main() -> None:
         cases_in_the_envelope.cases,
         cases_in_the_payload.cases,
         cases_about_content.cases,
+        cases_about_merging.cases,
+        cases_about_runs.cases,
         cases_about_standing.cases,
+        cases_about_trust_roots.cases,
         cases_about_waivers.cases,
     ]
     found = [case for maker in makers for case in maker(table)]
