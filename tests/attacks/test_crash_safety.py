@@ -16,8 +16,10 @@ import pytest
 
 from plugin.project import Project
 from pytest_prodml.certificate.dsse import parse_envelope
+from pytest_prodml.certificate.signers.local import load_public_key
 from pytest_prodml.certificate.statement import read_certificate
 from pytest_prodml.records import Readiness
+from pytest_prodml.verify.fragment import read_run_log
 
 SLOW_GATES = """
 import time
@@ -68,10 +70,15 @@ def start(project: Project, *arguments: str, file_bytes: int | None = None) -> s
 
 def check_what_is_left(project: Project) -> bool:
     """Check that a certificate is whole or absent and that the log can be read; tell whether there is one."""
+    public = load_public_key(project.key.with_suffix(".pub"))
     for log in (project.out / "evidence").glob("*.jsonl") if project.out.exists() else ():
         *whole, last = log.read_text(encoding="utf-8").split("\n")
         assert all(isinstance(json.loads(line), dict) for line in whole)
         assert last == "" or log.stat().st_size > 0
+        if whole:
+            # What `prodml merge` makes of it: a run that died is one that never ended, and nobody signed it.
+            read = read_run_log(log.read_bytes(), where=log.name, keys=[public], allow_unsigned=True)
+            assert (read.summary is None) == (not read.signed_by)
     path = project.out / "certificate.json"
     if not path.exists():
         return False
@@ -110,7 +117,7 @@ def test_a_disk_that_is_full(project: Project, file_bytes: int) -> None:
     process = start(project, "-s", file_bytes=file_bytes)
     status, output = finish(process)
     assert status != 0, output
-    assert not (project.out / "certificate.json").exists()
+    assert not check_what_is_left(project)
     assert "INTERNALERROR" not in output
     assert "large" in output or "space" in output, output
 

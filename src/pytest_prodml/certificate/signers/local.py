@@ -29,19 +29,27 @@ KeyType: TypeAlias = Literal["ed25519", "p256"]
 PASSPHRASE_VARIABLE = "PRODML_KEY_PASSPHRASE"
 
 _MAX_KEY_BYTES = 64 * 2**10
+# An identity token comes the same way, and those of build systems take some kilobytes.
+_LONGEST_PASSPHRASE = 8192
 _PEM_LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 _PRIVATE_LABELS = ([b"PRIVATE KEY"], [b"ENCRYPTED PRIVATE KEY"])
 
 
-class Passphrase(bytes):
-    """A passphrase that does not show itself in tracebacks and logs."""
+class Secret(bytes):
+    """Bytes that do not show themselves in logs, and in tracebacks that print local variables."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "Passphrase(***)"
+        return f"{type(self).__name__}(***)"
 
     __str__ = __repr__
+
+
+class Passphrase(Secret):
+    """What opens an encrypted key."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +133,7 @@ def generate(path: Path, *, passphrase: bytes | None = None, key_type: KeyType =
             raise SigningKeyError(
                 "is there already, and a key is never overwritten", where=str(file), hint="choose another"
             )
+    passphrase = Passphrase(passphrase) if passphrase else None
     key: _Private
     if key_type == "p256":
         key = ec.generate_private_key(ec.SECP256R1())
@@ -135,7 +144,9 @@ def generate(path: Path, *, passphrase: bytes | None = None, key_type: KeyType =
         if passphrase
         else serialization.NoEncryption()
     )
-    private_pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
+    private_pem = Secret(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
+    )
     public_pem = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -164,7 +175,8 @@ def load_signing_key(path: Path, passphrase: bytes | None = None) -> LocalSigner
     SigningKeyError
         If others can read the file, or it can not be opened with this passphrase.
     """
-    key = _private_key(path, passphrase if passphrase is not None else passphrase_from_environment())
+    passphrase = Passphrase(passphrase) if passphrase is not None else passphrase_from_environment()
+    key = _private_key(path, passphrase)
     if key is None:
         raise SigningKeyError(
             "can not be opened: not an Ed25519 or P-256 private key in PKCS#8 PEM, or its passphrase is "
@@ -230,18 +242,23 @@ def passphrase_from_descriptor(descriptor: int) -> Passphrase:
     SigningKeyError
         If nothing can be read from it.
     """
-    data = b""
     try:
-        while b"\n" not in data and len(data) <= 1024 and (chunk := os.read(descriptor, 1024)):
-            data += chunk
+        line = _first_line(descriptor)
     except OSError as error:
         raise SigningKeyError(
             f"no passphrase can be read from descriptor {descriptor}: {error.strerror}"
         ) from None
-    line = data.partition(b"\n")[0].removesuffix(b"\r")
-    if not 0 < len(line) <= 1024:
-        raise SigningKeyError(f"descriptor {descriptor} gives no passphrase of 1 to 1024 bytes")
-    return Passphrase(line)
+    if not 0 < len(line) <= _LONGEST_PASSPHRASE:
+        message = f"descriptor {descriptor} gives no passphrase of 1 to {_LONGEST_PASSPHRASE} bytes"
+        raise SigningKeyError(message)
+    return line
+
+
+def _first_line(descriptor: int) -> Passphrase:
+    data = b""
+    while b"\n" not in data and len(data) <= _LONGEST_PASSPHRASE and (chunk := os.read(descriptor, 1024)):
+        data += chunk
+    return Passphrase(data.partition(b"\n")[0].removesuffix(b"\r"))
 
 
 def _private_key(path: Path, passphrase: bytes | None) -> _Private | None:
