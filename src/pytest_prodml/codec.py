@@ -40,7 +40,7 @@ class Limits:
 
 DEFAULT_LIMITS = Limits()
 #: An envelope holds its payload as one base64 string.
-ENVELOPE_LIMITS = Limits(size_bytes=32 * 2**20, depth=8, string_characters=32 * 2**20)
+ENVELOPE_LIMITS = Limits(size_bytes=32 * 2**20, depth=12, string_characters=32 * 2**20)
 
 
 def parse_json(data: bytes, *, where: str = "", limits: Limits = DEFAULT_LIMITS) -> JsonValue:

@@ -272,13 +272,40 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fragment:
+    """One of the runs that a certificate was merged from, by the SHA-256 of its run log.
+
+    `signed_by` are the key ids of those whose signature on the log was checked; empty where the issuer took
+    it without one. `ended` is False for a run that was interrupted: what it had left to do is not known.
+    `states` counts its gate runs by `RunState` value, those included that do not stand in the certificate
+    because another fragment ran the gate. `environments` are digests.
+    """
+
+    name: str
+    digest: Mapping[str, str]
+    run_id: str
+    started_at: datetime
+    ended: bool
+    signed_by: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    exit_status: int | None = None
+    workers: int = 0
+    target: str | None = None
+    environments: tuple[str, ...] = ()
+    states: Mapping[str, int] = field(default_factory=dict)
+    selection_digest: str | None = None
+    automation: ContinuousIntegration | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
     """The test session as a whole: what selected the tests, and how it ended.
 
     `ordinary_tests` counts the tests that are no gates, by `RunState` value. `inventory_complete` is False
     when no process delivered the list of collected gates. `target` is what the machine was declared to
     stand for; nothing checks that it does, the environments say what it was. `look` is None where the
-    project plans no number of looks at its test set.
+    project plans no number of looks at its test set. `fragments` are the runs that were merged; None for a
+    certificate of one run.
     """
 
     id: str
@@ -291,6 +318,7 @@ class RunSummary:
     ordinary_tests: Mapping[str, int] = field(default_factory=dict)
     plugins: Mapping[str, str] = field(default_factory=dict)
     provenance: Provenance | None = None
+    fragments: tuple[Fragment, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

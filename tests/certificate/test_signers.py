@@ -106,7 +106,7 @@ def test_pin_comes_like_a_passphrase_and_never_shows(desk: Desk, monkeypatch: py
         ("smime:x", "unknown scheme 'smime'"),
         ("awskms:alias/x", "names no public key"),
         ("awskms:alias/x#", "names no public key"),
-        ("sigstore:", "keyless"),
+        ("sigstore:", "this needs a key"),
         ("keys/none.key", "can not be read"),
         ("awskms:alias/x#keys/none.pub", "can not be read"),
     ],

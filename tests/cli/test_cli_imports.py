@@ -77,3 +77,25 @@ def test_importing_the_command_line_loads_almost_nothing() -> None:
     ours = {name for name in loaded if name.startswith("pytest_prodml")}
     assert ours == {"pytest_prodml", "pytest_prodml.cli"}
     assert not {name.partition(".")[0] for name in loaded} & (FORBIDDEN | {"cryptography", "argparse"})
+
+
+def test_identities_in_a_trust_root_load_nothing_where_keys_signed(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.certify(signers=BOTH)
+    media_type = "application/vnd.dev.sigstore.trustedroot+json;version=0.1"
+    (tmp_path / "trusted_root.json").write_text(f'{{"mediaType":"{media_type}"}}', encoding="utf-8")
+    tail = """
+[sigstore]
+trusted_root = "trusted_root.json"
+[identities.release]
+role = "platform"
+issuer = "https://token.actions.githubusercontent.com"
+identity = "https://github.com/acme/churn/.github/workflows/release.yml@refs/heads/main"
+"""
+    arguments = ["verify", desk.certificate, "--model", desk.model, "--policy", desk.policy]
+    arguments += ["--trust", write_trust(desk, tail=tail), "--at", "2026-11-22T09:31:00Z"]
+    script = LIST_MODULES.replace('name.partition(".")[0]', "name")
+    loaded = modules(script, *map(str, arguments))
+    assert "pytest_prodml.verify.trustfile" in loaded, "it really read the trust root"
+    assert "pytest_prodml.verify.keyless" not in loaded
+    assert not {name.partition(".")[0] for name in loaded} & {"sigstore", "pydantic", "requests", "socket"}

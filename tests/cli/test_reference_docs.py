@@ -13,10 +13,12 @@ import pytest
 from certificate_factory import Desk
 from pytest_prodml.certificate.build import issue
 from pytest_prodml.certificate.digest import directory_subject
+from pytest_prodml.certificate.runlog import SEAL_TYPE
 from pytest_prodml.certificate.signers.local import load_signing_key
 from pytest_prodml.certificate.statement import CERTIFICATE_TYPE
 from pytest_prodml.certificate.waiver import WAIVER_TYPE
 from pytest_prodml.cli import main
+from pytest_prodml.verify.fragment import MERGE_REASONS
 from pytest_prodml.verify.report import REASONS, ExitCode
 from pytest_prodml.verify.revocation import REVOCATIONS_TYPE
 from pytest_prodml.verify.trustroot import TRUST_ROOT_TYPE
@@ -50,6 +52,10 @@ COMMANDS = [
     "verify",
     "show",
     "export",
+    "merge",
+    "deepchecks",
+    "deepchecks install",
+    "deepchecks check",
     "schema",
     "waive",
     "sign",
@@ -79,11 +85,19 @@ def test_exit_codes_and_reasons() -> None:
     ]
 
 
+def test_reasons_for_which_runs_are_not_merged() -> None:
+    rows = re.findall(r"^\| `(fragment-[a-z]+)` \| (\d+) \| (.+) \|$", CLI, flags=re.MULTILINE)
+    assert [(code, int(number), text) for code, number, text in rows] == [
+        (code, int(exit_code), text) for code, (exit_code, text) in MERGE_REASONS.items()
+    ]
+
+
 def test_types() -> None:
     assert CERTIFICATE_TYPE in FORMAT
     assert WAIVER_TYPE in FORMAT
     assert TRUST_ROOT_TYPE in FORMAT
     assert REVOCATIONS_TYPE in FORMAT
+    assert SEAL_TYPE in FORMAT
 
 
 def test_the_commands_of_the_page_work_together(tmp_path: Path) -> None:

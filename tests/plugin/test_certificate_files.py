@@ -32,7 +32,7 @@ def test_ready_run_leaves_signed_certificate_and_views(project: Project) -> None
 
 def test_every_run_leaves_its_log(project: Project) -> None:
     project.run()
-    head, *lines = project.log()
+    head, inventory, *lines, end, seal = project.log()
     certificate = project.issued()
     assert head["kind"] == "run"
     assert head["runId"] == certificate.run.id
@@ -41,6 +41,9 @@ def test_every_run_leaves_its_log(project: Project) -> None:
         ("gate-run", "pipeline.one", "passed"),
         ("gate-run", "pipeline.two", "passed"),
     ]
+    assert (inventory["kind"], end["kind"], seal["kind"]) == ("inventory", "end", "seal")
+    assert [gate["id"] for gate in inventory["gates"]] == ["pipeline.one", "pipeline.two"]
+    assert end["run"]["id"] == certificate.run.id
     project.run()
     assert len(list((project.out / "evidence").iterdir())) == 2
 
@@ -48,7 +51,8 @@ def test_every_run_leaves_its_log(project: Project) -> None:
 def test_log_survives_a_process_that_dies(project: Project) -> None:
     project.write("test_gates.py", GATES.replace("    pass", "    import os; os._exit(0)"))
     project.run(sub=True)
-    assert [line.get("run", {}).get("gateId") for line in project.log()] == [None, "pipeline.one"]
+    assert [line["kind"] for line in project.log()] == ["run", "inventory", "gate-run"]
+    assert project.log()[-1]["run"]["gateId"] == "pipeline.one"
 
 
 def test_refused_run_is_signed_as_well(project: Project) -> None:

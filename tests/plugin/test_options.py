@@ -234,3 +234,24 @@ def test_installed_distribution_brings_the_plugin(project: Project, monkeypatch:
     monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     assert project.pytester.runpytest_subprocess("--prodml").ret == 0
     assert project.readiness() is Readiness.READY
+
+
+def test_serial_is_the_number_of_the_build_or_the_time(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert project.run().ret == 0
+    by_time = project.issued()
+    assert by_time.serial == int(by_time.issued_at.timestamp())
+    monkeypatch.setenv("PRODML_SERIAL", "41")
+    assert project.run().ret == 0
+    assert project.issued().serial == 41
+    assert project.run("--prodml-serial=9007199254740991").ret == 0
+    assert project.issued().serial == 9007199254740991
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.0", "1e3", "build-7", "9007199254740992", "٤٢", "9" * 5000])
+def test_serial_is_a_whole_number(project: Project, text: str) -> None:
+    result = project.run(f"--prodml-serial={text}")
+    assert result.ret == 4
+    assert project.certificate() is None
+    result.stderr.fnmatch_lines(["*expected a whole number from 1 on*--prodml-serial*"])

@@ -17,7 +17,13 @@ from pytest_prodml.plugin.gates import GateOptions
 from pytest_prodml.plugin.markers import MARKERS
 from pytest_prodml.plugin.performance import PerformanceGate
 from pytest_prodml.plugin.performance_limits import LimitsOfPerformance
-from pytest_prodml.plugin.settings import DataSettings, ModelSettings, Settings, load_settings
+from pytest_prodml.plugin.settings import (
+    DataSettings,
+    DeepchecksSettings,
+    ModelSettings,
+    Settings,
+    load_settings,
+)
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "pytest.md").read_text(encoding="utf-8")
 PERFORMANCE = (Path(__file__).parents[2] / "docs" / "reference" / "performance.md").read_text(
@@ -46,9 +52,18 @@ def test_options(project: Project) -> None:
 
 
 def test_configuration_keys() -> None:
-    known = {item.name for item in fields(Settings)} - {"root", "source", "sign", "model", "data"}
+    known = {item.name for item in fields(Settings)} - {
+        "root",
+        "source",
+        "sign",
+        "model",
+        "data",
+        "deepchecks",
+    }
+    known -= {"shard", "serial", "configuration_digest"}
     known |= {f"model.{item.name}" for item in fields(ModelSettings)}
     known |= {f"data.{item.name}" for item in fields(DataSettings)}
+    known |= {f"deepchecks.{item.name}" for item in fields(DeepchecksSettings)}
     assert set(re.findall(r"`([a-z_.]+)`", first_cells("Configuration"))) == known
 
 

@@ -50,8 +50,9 @@ def test_environment_is_only_captured_for_measurements(project: Project) -> None
 
 def test_log_holds_evidence_and_environment(one: Project) -> None:
     one.run()
-    assert [line["kind"] for line in one.log()] == ["run", "environment", "gate-run"]
-    assert one.log()[1]["digest"] == one.log()[2]["run"]["evidence"]["environmentDigest"]
+    kinds = ["run", "inventory", "environment", "gate-run", "end", "seal"]
+    assert [line["kind"] for line in one.log()] == kinds
+    assert one.log()[2]["digest"] == one.log()[3]["run"]["evidence"]["environmentDigest"]
 
 
 def test_several_checks_of_one_gate_are_one_evidence(one: Project) -> None:

@@ -56,6 +56,15 @@ def test_expired_here(desk: Desk) -> None:
     assert report.waivers == ()
 
 
+def test_which_of_several_is_no_waiver_is_told(desk: Desk) -> None:
+    certificate = ready_with_waiver(desk)
+    other = signed(desk, b"{}", signer="risk").decode()
+    report = judged(desk, replace(certificate, waivers=(*certificate.waivers, other)))
+    (reason,) = report.reasons
+    assert reason.code == "statement"
+    assert reason.message.startswith("waivers[1]: ")
+
+
 def test_already_expired_when_issued(desk: Desk) -> None:
     certificate = ready_with_waiver(
         desk, issued_at=NOW - timedelta(days=9), expires_at=NOW - timedelta(days=2)

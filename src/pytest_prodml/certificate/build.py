@@ -7,7 +7,7 @@ import os
 import secrets
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -48,6 +48,7 @@ def build_certificate(
     certificate_id: str | None = None,
     serial: int | None = None,
     nonce: str | None = None,
+    valid_from: datetime | None = None,
 ) -> Certificate:
     """Put a run's records together and decide.
 
@@ -73,6 +74,9 @@ def build_certificate(
         1970 to `issued_at`, so that no counter has to be kept.
     nonce : str, optional
         32 hexadecimal digits; default random.
+    valid_from : datetime, optional
+        From when on the policy's validity counts: the begin of the oldest run, where runs are merged.
+        Default: `issued_at`.
 
     Raises
     ------
@@ -92,7 +96,7 @@ def build_certificate(
         producer=PRODUCER,
         started_at=started_at.replace(microsecond=0),
         issued_at=issued_at,
-        expires_at=issued_at + timedelta(days=policy.validity_days),
+        expires_at=(valid_from or issued_at).replace(microsecond=0) + timedelta(days=policy.validity_days),
         subjects=tuple(subjects),
         materials=tuple(materials),
         policy=policy,
@@ -119,6 +123,16 @@ def issue(certificate: Certificate, signers: Sequence[Signer]) -> bytes:
         If the certificate holds what a verifier would refuse to read.
     """
     return envelope_json(sign(certificate_payload(certificate), signers))
+
+
+def materials_of(runs: Iterable[GateRun]) -> tuple[Subject, ...]:
+    """Return what the gates were measured with, each once, by name."""
+    found: list[Subject] = []
+    for run in runs:
+        for material in run.evidence.materials if run.evidence is not None else ():
+            if material not in found:
+                found.append(material)
+    return tuple(sorted(found, key=lambda material: (material.name, material.digest.get("sha256", ""))))
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from pytest_prodml.certificate.dsse import Envelope, Signature, pae, sign
+from pytest_prodml.certificate.dsse import Envelope, sign, signature_by
 from pytest_prodml.certificate.signers import Signer
 from pytest_prodml.codec import canonical_json, decode, encode, parse_json
 from pytest_prodml.errors import MalformedError, SigningKeyError
@@ -50,5 +50,5 @@ def add_signature(envelope: Envelope, signer: Signer) -> Envelope:
     """
     if any(signature.keyid == signer.keyid for signature in envelope.signatures):
         raise SigningKeyError(f"the key {signer.keyid[:16]} has signed already, and a key counts once")
-    made = Signature(keyid=signer.keyid, sig=signer.sign(pae(envelope.payload_type, envelope.payload)))
+    made = signature_by(signer, envelope.payload_type, envelope.payload)
     return replace(envelope, signatures=(*envelope.signatures, made))

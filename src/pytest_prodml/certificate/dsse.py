@@ -2,17 +2,20 @@
 
 Bytes -> `parse_envelope` -> `Envelope` -> `valid_signers`. The payload is decoded once, and the bytes whose
 signature is checked are the bytes that are read afterwards; nothing is serialized again to be verified.
+
+A keyless signature carries its proof in the envelope's own field for that, ``extension``, as the protocol
+buffers of DSSE and Sigstore define it. Who looks for keys only ignores it.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pytest_prodml.certificate.signers import Signer, VerificationKey
+from pytest_prodml.certificate.signers import KeylessSigner, Signer, VerificationKey
 from pytest_prodml.codec import DEFAULT_LIMITS, ENVELOPE_LIMITS, canonical_json, parse_json
 from pytest_prodml.errors import MalformedError, SigningKeyError
 from pytest_prodml.records import JsonValue
@@ -20,7 +23,11 @@ from pytest_prodml.records import JsonValue
 #: The payload type of every in-toto statement.
 INTOTO_PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
+#: The kind of extension that holds a keyless signature's proof, as Sigstore's protocol buffers name it.
+MATERIAL_KIND = "application/vnd.dev.sigstore.verificationmaterial;version=0.1"
+
 _MAX_SIGNATURES = 16
+_MAX_MATERIAL_BYTES = 128 * 2**10
 _MAX_PAYLOAD_BYTES = DEFAULT_LIMITS.size_bytes
 _MAX_SIGNATURE_BYTES = 4096
 _MAX_HINT_CHARACTERS = 1024
@@ -30,10 +37,14 @@ Key = TypeVar("Key", bound=VerificationKey)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """One signature. `keyid` is an unauthenticated hint and decides nothing."""
+    """One signature. `keyid` is an unauthenticated hint and decides nothing.
+
+    `material` is the proof of a keyless one: certificate and log entry, as a Sigstore bundle has them.
+    """
 
     keyid: str
     sig: bytes
+    material: Mapping[str, JsonValue] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +72,22 @@ def sign(payload: bytes, signers: Sequence[Signer], *, payload_type: str = INTOT
     """
     if len({signer.keyid for signer in signers}) != len(signers):
         raise SigningKeyError("the same signing key is given twice")
-    data = pae(payload_type, payload)
-    return Envelope(
-        payload=payload,
-        payload_type=payload_type,
-        signatures=tuple(Signature(keyid=signer.keyid, sig=signer.sign(data)) for signer in signers),
-    )
+    signatures = tuple(signature_by(signer, payload_type, payload) for signer in signers)
+    return Envelope(payload=payload, payload_type=payload_type, signatures=signatures)
+
+
+def signature_by(signer: Signer, payload_type: str, payload: bytes) -> Signature:
+    """Have a payload signed.
+
+    Raises
+    ------
+    SigningKeyError
+        If the signer fails, or is keyless and the payload is no in-toto statement.
+    """
+    if isinstance(signer, KeylessSigner) and payload_type == INTOTO_PAYLOAD_TYPE:
+        keyid, sig, material = signer.sign_statement(payload)
+        return Signature(keyid=keyid, sig=sig, material=material)
+    return Signature(keyid=signer.keyid, sig=signer.sign(pae(payload_type, payload)))
 
 
 def valid_signers(envelope: Envelope, keys: Iterable[Key]) -> tuple[Key, ...]:
@@ -89,12 +110,19 @@ def envelope_json(envelope: Envelope) -> bytes:
         {
             "payload": base64.b64encode(envelope.payload).decode("ascii"),
             "payloadType": envelope.payload_type,
-            "signatures": [
-                {"keyid": signature.keyid, "sig": base64.b64encode(signature.sig).decode("ascii")}
-                for signature in envelope.signatures
-            ],
+            "signatures": [_signature_value(signature) for signature in envelope.signatures],
         }
     )
+
+
+def _signature_value(signature: Signature) -> dict[str, JsonValue]:
+    value: dict[str, JsonValue] = {
+        "keyid": signature.keyid,
+        "sig": base64.b64encode(signature.sig).decode("ascii"),
+    }
+    if signature.material is not None:
+        value["extension"] = {"kind": MATERIAL_KIND, "ext": dict(signature.material)}
+    return value
 
 
 def parse_envelope(data: bytes, *, where: str = "envelope") -> Envelope:
@@ -139,7 +167,33 @@ def _signature(value: JsonValue, where: str) -> Signature:
         keyid = ""
     if not isinstance(keyid, str) or len(keyid) > _MAX_HINT_CHARACTERS:
         raise MalformedError("keyid is not a short text", where=where)
-    return Signature(keyid=keyid, sig=_base64(value.get("sig"), f"{where}.sig", _MAX_SIGNATURE_BYTES))
+    sig = _base64(value.get("sig"), f"{where}.sig", _MAX_SIGNATURE_BYTES)
+    return Signature(keyid=keyid, sig=sig, material=_material(value.get("extension"), where))
+
+
+def _material(extension: JsonValue, where: str) -> Mapping[str, JsonValue] | None:
+    """Return the proof in an extension; None for what is no extension of that kind."""
+    if not isinstance(extension, dict) or extension.get("kind") != MATERIAL_KIND:
+        return None
+    material = extension.get("ext")
+    if not isinstance(material, dict):
+        raise MalformedError("extension.ext is not a JSON object", where=where)
+    return checked_material(material, where)
+
+
+def checked_material(material: Mapping[str, JsonValue], where: str) -> Mapping[str, JsonValue]:
+    """Return the proof as it is.
+
+    Raises
+    ------
+    MalformedError
+        If it is too large to be one.
+    """
+    size = len(canonical_json(dict(material)))
+    if size > _MAX_MATERIAL_BYTES:
+        message = f"has {size:,} bytes of verification material, more than {_MAX_MATERIAL_BYTES:,}"
+        raise MalformedError(message, where=where)
+    return material
 
 
 def _base64(value: JsonValue, where: str, limit: int) -> bytes:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from pytest_prodml.certificate.dsse import Envelope, envelope_json, parse_envelope
+from pytest_prodml.certificate.dsse import Envelope, checked_material, envelope_json, parse_envelope
 from pytest_prodml.codec import ENVELOPE_LIMITS, canonical_json, parse_json, sha256_hex
 from pytest_prodml.errors import InputError, MalformedError
 from pytest_prodml.records import Certificate, JsonValue, Rendering
@@ -117,16 +117,19 @@ def with_envelope(data: bytes, envelope: Envelope) -> bytes:
     return envelope_json(envelope)
 
 
-def sigstore_bundle(envelope: Envelope, index: int) -> bytes:
-    """Return the Sigstore bundle v0.3 of one signature of an envelope, for a verifier that has the key.
+def sigstore_bundle(envelope: Envelope, index: int, *, hint: str | None = None) -> bytes:
+    """Return the Sigstore bundle v0.3 of one signature of an envelope.
 
-    The signature covers the same bytes, so nothing is signed again. ``publicKey.hint`` is our key id.
+    The signature covers the same bytes, so nothing is signed again. It is for a verifier that has the key,
+    with our key id as ``publicKey.hint`` (or another `hint` that a tool looks for); or, of a keyless
+    signature, with certificate and log entry.
     """
     signature = envelope.signatures[index]
+    named: JsonValue = {"publicKey": {"hint": hint or signature.keyid}}
     return canonical_json(
         {
             "mediaType": BUNDLE_MEDIA_TYPE,
-            "verificationMaterial": {"publicKey": {"hint": signature.keyid}},
+            "verificationMaterial": named if signature.material is None else dict(signature.material),
             "dsseEnvelope": {
                 "payload": base64.b64encode(envelope.payload).decode("ascii"),
                 "payloadType": envelope.payload_type,
@@ -148,7 +151,11 @@ def _read_bundle(data: bytes, where: str) -> Envelope:
     envelope = parse_envelope(canonical_json(inner), where=where)
     if len(envelope.signatures) != 1:
         raise MalformedError("is a Sigstore bundle and must hold exactly one signature", where=where)
-    return envelope
+    material = value.get("verificationMaterial")
+    if not isinstance(material, dict) or "certificate" not in material:
+        return envelope
+    proven = replace(envelope.signatures[0], material=checked_material(material, where))
+    return replace(envelope, signatures=(proven,))
 
 
 def _open_page(data: bytes, where: str) -> tuple[bytes, str]:

@@ -7,7 +7,9 @@ allows that, a name pattern. The subject is then the pattern itself, by the dige
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from pytest_prodml.certificate.dsse import (
@@ -21,8 +23,9 @@ from pytest_prodml.certificate.dsse import (
 from pytest_prodml.certificate.signers import Signer, VerificationKey
 from pytest_prodml.certificate.statement import read_statement, statement_payload
 from pytest_prodml.codec import decode, encode, sha256_hex
-from pytest_prodml.errors import MalformedError, UntrustedError
-from pytest_prodml.records import Subject, Waiver
+from pytest_prodml.errors import MalformedError, ProdmlError, UntrustedError
+from pytest_prodml.policy.decide import usable_waivers
+from pytest_prodml.records import Policy, Subject, Waiver
 
 WAIVER_TYPE = "https://github.com/pytest-prodml/pytest-prodml/predicates/waiver/v1"
 
@@ -118,6 +121,65 @@ def open_waiver(data: bytes, keys: Sequence[_Key], *, where: str = "waiver") -> 
             hint="give the approver's public key, or have the waiver signed by one whose key is given",
         )
     return read_waiver(envelope, where=where)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaiversInForce:
+    """The waivers that count for a certificate about to be issued; `notes` tells about the others."""
+
+    waivers: tuple[Waiver, ...]
+    envelopes: tuple[bytes, ...]
+    notes: tuple[str, ...]
+
+
+def waivers_in_force(
+    documents: Iterable[tuple[str, bytes]],
+    approvers: Sequence[VerificationKey],
+    *,
+    signers: Sequence[Signer],
+    policy: Policy,
+    subject: Subject,
+    now: datetime,
+) -> WaiversInForce:
+    """Open waivers and keep those that count: approved by no signer, in force, allowed, of this model.
+
+    Parameters
+    ----------
+    documents : iterable of (str, bytes)
+        Where each comes from, and its envelope.
+    approvers : sequence of VerificationKey
+        Keys of those who may approve.
+    signers : sequence of Signer
+        The certificate's own keys, which approve nothing.
+    policy, subject, now : Policy, Subject, datetime
+        What decides whether a waiver counts.
+    """
+    own = {signer.keyid for signer in signers}
+    trusted = [key for key in approvers if key.keyid not in own]
+    opened: list[tuple[Waiver, bytes]] = []
+    notes: list[str] = []
+    for where, data in documents:
+        try:
+            opened.append((open_waiver(data, trusted, where=where), data))
+        except ProdmlError as error:
+            notes.append(f"a waiver does not count: {error}")
+    if len(trusted) < len(approvers):
+        notes.append("a waiver key is the certificate's own key; nobody approves their own exception")
+    waivers = [waiver for waiver, _ in opened]
+    usable = usable_waivers(
+        policy, waivers, frozenset({subject.digest["sha256"]}), now, names=frozenset({subject.name})
+    )
+    notes += [
+        f"the waiver {waiver.id} for {waiver.gate_id} does not count: it has expired or not begun, is about "
+        "another model, or the policy does not allow it"
+        for waiver in waivers
+        if waiver not in usable.values()
+    ]
+    return WaiversInForce(
+        waivers=tuple(usable.values()),
+        envelopes=tuple(data for waiver, data in opened if waiver in usable.values()),
+        notes=tuple(notes),
+    )
 
 
 def _subject_of_pattern(pattern: str) -> Subject:

@@ -49,7 +49,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 #: The commands in the order of the help text; each is a module here with a function `add_parser`.
-COMMANDS = ("keygen", "verify", "show", "export", "sign", "waive", "revoke", "trust", "schema")
+COMMANDS = (
+    "keygen",
+    "verify",
+    "show",
+    "export",
+    "merge",
+    "sign",
+    "waive",
+    "revoke",
+    "trust",
+    "deepchecks",
+    "schema",
+)
 
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:

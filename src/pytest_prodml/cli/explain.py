@@ -26,7 +26,7 @@ STEPS: tuple[tuple[str, frozenset[str]], ...] = (
     ("The file: an envelope in strict JSON, a page or a bundle that carries one", frozenset({"malformed"})),
     (
         "The signatures: enough distinct keys that count here, over exactly these bytes",
-        frozenset({"no-signature", "untrusted", "threshold", "role", "key-validity"}),
+        frozenset({"no-signature", "untrusted", "threshold", "role", "key-validity", "identity"}),
     ),
     (
         "The statement: ours, in its one form; a page must be the one that was signed",

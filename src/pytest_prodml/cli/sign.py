@@ -26,6 +26,7 @@ from pytest_prodml.verify.report import Reason, RefusalError, VerificationReport
 if TYPE_CHECKING:
     from pytest_prodml.certificate.dsse import Envelope
     from pytest_prodml.certificate.signers.local import PublicKey
+    from pytest_prodml.verify.revocation import RevocationList
     from pytest_prodml.verify.trustroot import TrustRoot
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names no public type
@@ -80,14 +81,17 @@ def run(parsed: argparse.Namespace) -> int:
     """Check, sign and write."""
     from pytest_prodml.certificate.document import add_signature
     from pytest_prodml.certificate.forms import page_problem, read_form, with_envelope
-    from pytest_prodml.certificate.signers.uri import open_signer
+    from pytest_prodml.certificate.signers.keyless import SigstoreSigner
+    from pytest_prodml.certificate.signers.uri import open_statement_signer
     from pytest_prodml.certificate.statement import read_certificate
     from pytest_prodml.cli.verify import refused
+    from pytest_prodml.verify.acceptance import open_list
+    from pytest_prodml.verify.cosign import check_added
     from pytest_prodml.verify.state import locked
 
     now = parsed.at or datetime.now(UTC)
     out = parsed.out or parsed.certificate
-    signer = open_signer(parsed.key, passphrase=passphrase(parsed))
+    signer = open_statement_signer(parsed.key, passphrase=passphrase(parsed))
     make_parent(out)
     # Two who sign at once must not lose one another's signature.
     with locked(out):
@@ -97,9 +101,16 @@ def run(parsed: argparse.Namespace) -> int:
             form = read_form(data, where="certificate")
             envelope = form.envelope
             trust = _trust(parsed, now)
-            report = _check(parsed, envelope, signer.public_key, trust, now)
+            revocations = open_list(parsed.revocations, trust, now)
+            key = None if isinstance(signer, SigstoreSigner) else signer.public_key
+            report = _check(parsed, envelope, key, trust, revocations, now)
             if report.accepted and (problem := page_problem(form, read_certificate(envelope.payload))):
                 report = replace(report, reasons=(Reason(code="html-mismatch", message=problem),))
+            signed = add_signature(envelope, signer) if report.accepted else envelope
+            if report.accepted and key is None:
+                # Whom a keyless signature proves is known once it is made.
+                reason = check_added(envelope, signed, trust, revocations, now)
+                report = replace(report, reasons=() if reason is None else (reason,))
         except MalformedError as error:
             reasons = (Reason(code="malformed", message=str(error)),)
             report = VerificationReport(checked_at=now, reasons=reasons)
@@ -108,9 +119,8 @@ def run(parsed: argparse.Namespace) -> int:
         if not report.accepted:
             print("\n".join(refused(report, "was not signed")), file=sys.stderr)
             return int(report.exit_code)
-        signed = add_signature(envelope, signer)
         write(out, with_envelope(data, signed))
-    _tell(report, signed, signer.keyid, trust, now, out)
+    _tell(report, signed, signed.signatures[-1].keyid, trust, now, out)
     return 0
 
 
@@ -130,12 +140,12 @@ def _trust(parsed: argparse.Namespace, now: datetime) -> TrustRoot | None:
 def _check(
     parsed: argparse.Namespace,
     envelope: Envelope,
-    signer: PublicKey,
+    signer: PublicKey | None,
     trust: TrustRoot | None,
+    revocations: RevocationList | None,
     now: datetime,
 ) -> VerificationReport:
     from pytest_prodml.policy.load import load_policy
-    from pytest_prodml.verify.acceptance import open_list
     from pytest_prodml.verify.cosign import check_before_signing
     from pytest_prodml.verify.subjects import present
     from pytest_prodml.verify.trust import load_keys
@@ -149,7 +159,7 @@ def _check(
         keys=load_keys(parsed.signed_by),
         waiver_keys=load_keys(parsed.waiver_keys),
         trust=trust,
-        revocations=open_list(parsed.revocations, trust, now),
+        revocations=revocations,
         record=parsed.record,
     )
 

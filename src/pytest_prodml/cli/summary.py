@@ -31,7 +31,7 @@ def open_summary_signer(parsed: argparse.Namespace) -> Signer | None:
         )
     if parsed.at is not None:
         raise ConfigurationError("a summary says what was verified now", where="--at")
-    from pytest_prodml.certificate.signers.uri import open_signer
+    from pytest_prodml.certificate.signers.uri import open_statement_signer
 
     # What an earlier verification left there must not stand beside a refusal of this one.
     try:
@@ -40,7 +40,7 @@ def open_summary_signer(parsed: argparse.Namespace) -> Signer | None:
         raise ConfigurationError(
             f"can not be replaced: {error.strerror}", where=str(parsed.summary_out)
         ) from None
-    return open_signer(parsed.summary_key, passphrase=passphrase(parsed))
+    return open_statement_signer(parsed.summary_key, passphrase=passphrase(parsed))
 
 
 def write_summary(path: Path, data: bytes, report: VerificationReport, signer: Signer, policy: Path) -> None:

@@ -175,6 +175,12 @@ def _show(trust: TrustRoot, now: datetime) -> None:
         for key in trust.of_roles([role]):
             window = "" if key.is_valid(now) else " (outside of its window)"
             print(inert(f"    {key.name} {key.keyid[:16]}{window}"))
+        for who in trust.identities:
+            if who.role == role:
+                window = "" if who.is_valid(now) else " (outside of its window)"
+                print(inert(f"    {who.name} {who.identity} by way of {who.issuer}{window}"))
+                # In full: it is what revokes an identity.
+                print(f"      keyid {who.keyid}")
 
 
 def _digest(parsed: argparse.Namespace) -> int:

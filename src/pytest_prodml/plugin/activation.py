@@ -9,9 +9,9 @@ import pytest
 from pytest_prodml.codec import dumps, loads
 from pytest_prodml.plugin import options
 from pytest_prodml.plugin.context import CONTEXT, Brief, Context
-from pytest_prodml.plugin.outputs import remove_certificate
 from pytest_prodml.plugin.recorder import Recorder
 from pytest_prodml.plugin.settings import Settings, load_settings
+from pytest_prodml.publication import remove_certificate
 
 
 def clear(config: pytest.Config) -> None:

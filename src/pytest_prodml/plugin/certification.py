@@ -1,21 +1,20 @@
-"""A finished run -> certificate, views and their files."""
+"""A finished run -> certificate, views and their files; or, of a shard, what it leaves to `prodml merge`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_prodml.certificate.build import build_certificate, issue, write_atomically
+from pytest_prodml.certificate.build import build_certificate, materials_of
 from pytest_prodml.certificate.digest import subject_of
-from pytest_prodml.certificate.dsse import parse_envelope
-from pytest_prodml.certificate.forms import fill_page, rendering_of
-from pytest_prodml.codec import sha256_hex
 from pytest_prodml.errors import ConfigurationError, InputError
-from pytest_prodml.plugin.outputs import CERTIFICATE, VIEWS, now, remove_certificate
+from pytest_prodml.plugin.outputs import now
 from pytest_prodml.plugin.preparation import Plan
 from pytest_prodml.plugin.runs import RunMerger
-from pytest_prodml.records import Certificate, Readiness, RunSummary, Subject
+from pytest_prodml.publication import publish
+from pytest_prodml.records import Certificate, Readiness, RunSummary
 
 if TYPE_CHECKING:
     from pytest_prodml.render.model import View
@@ -23,38 +22,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
-    """How a run ended: a certificate and its view, or the problem for which there is none."""
+    """How a run ended: a certificate and its view, a shard's sealed log, or why there is neither."""
 
     problem: str = ""
     certificate: Certificate | None = None
     view: View | None = None
+    shard_log: Path | None = None
 
     @property
     def is_ready(self) -> bool:
         """Whether there is a certificate and it says ready, with or without waivers."""
         return self.certificate is not None and self.certificate.decision.outcome is not Readiness.NOT_READY
 
+    @property
+    def may_succeed(self) -> bool:
+        """Whether the status 0 is true: the model is ready, or only a shard's evidence was asked for."""
+        return self.is_ready or self.shard_log is not None
+
 
 def certify(plan: Plan, merger: RunMerger, summary: RunSummary, *, started_at: datetime) -> Conclusion:
     """Decide, sign and write.
 
-    The files appear in an order in which ``certificate.json`` is the last: where it is, all are.
-
     Raises
     ------
     ProdmlError
-        If the model changed while the tests ran, or the records can not become a document.
+        If the records can not become a document.
     OSError
         If a file can not be written. Then none is left.
     """
-    from pytest_prodml.render.html import render_html
-    from pytest_prodml.render.markdown import render_markdown
-    from pytest_prodml.render.view import view
-
     settings = plan.settings
-    _check_unchanged(plan)
     certificate = build_certificate(
-        model_name=settings.model.name or plan.subject.name,
+        model_name=plan.model_name,
         model_version=settings.model.version,
         subjects=[plan.subject],
         policy=plan.policy,
@@ -64,35 +62,22 @@ def certify(plan: Plan, merger: RunMerger, summary: RunSummary, *, started_at: d
         environments=merger.environments,
         started_at=started_at,
         issued_at=now(),
-        materials=_materials(merger),
+        materials=materials_of(merger.runs),
         waivers=plan.waiver_envelopes,
+        serial=settings.serial,
     )
-    signers = [plan.signer] if plan.signer is not None else []
-    keyids = [signer.keyid for signer in signers]
-    # The digest of the payload covers the digest of the page, so the page can not show it.
-    blank = view(certificate, keyids=keyids, payload_digest="", signed=bool(signers))
-    empty = render_html(blank).encode("utf-8")
-    certificate = replace(certificate, renderings=(rendering_of(empty),))
-    envelope = issue(certificate, signers)
-    page = view(
-        certificate,
-        keyids=keyids,
-        payload_digest=sha256_hex(parse_envelope(envelope).payload),
-        signed=bool(signers),
-    )
-    directory = settings.at(settings.out)
-    documents = (fill_page(empty, envelope), render_markdown(page).encode("utf-8"))
-    try:
-        for name, document in zip(VIEWS, documents, strict=True):
-            write_atomically(directory / name, document)
-        write_atomically(directory / CERTIFICATE, envelope)
-    except BaseException:
-        remove_certificate(directory)
-        raise
-    return Conclusion(certificate=certificate, view=page)
+    published = publish(certificate, plan.signers, settings.at(settings.out))
+    return Conclusion(certificate=published.certificate, view=published.view)
 
 
-def _check_unchanged(plan: Plan) -> None:
+def check_unchanged(plan: Plan) -> None:
+    """Refuse a model that is not the one with which the run began.
+
+    Raises
+    ------
+    InputError
+        If it changed while the tests ran.
+    """
     path = plan.settings.model.path
     if path is None:
         raise ConfigurationError("there is no model to certify", where=plan.settings.source)
@@ -102,12 +87,3 @@ def _check_unchanged(plan: Plan) -> None:
             where=path,
             hint="make the model before `pytest --prodml` starts",
         )
-
-
-def _materials(merger: RunMerger) -> list[Subject]:
-    found: list[Subject] = []
-    for run in merger.runs:
-        for material in run.evidence.materials if run.evidence is not None else ():
-            if material not in found:
-                found.append(material)
-    return sorted(found, key=lambda material: (material.name, material.digest.get("sha256", "")))

@@ -6,19 +6,24 @@ There is one of these, in the process that the user started; with xdist that pro
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
+from pytest_prodml.certificate.build import PRODUCER
+from pytest_prodml.certificate.runlog import LogHead, RunLog
 from pytest_prodml.errors import ProdmlError
-from pytest_prodml.plugin.certification import Conclusion, certify
-from pytest_prodml.plugin.outputs import LogHead, RunLog, now, remove_certificate
+from pytest_prodml.plugin.certification import Conclusion, certify, check_unchanged
+from pytest_prodml.plugin.gates import clean
+from pytest_prodml.plugin.outputs import EVIDENCE, now
 from pytest_prodml.plugin.preparation import Plan
-from pytest_prodml.plugin.provenance import provenance
+from pytest_prodml.plugin.provenance import provenance, revision_of
 from pytest_prodml.plugin.recorder import INVENTORY, INVENTORY_NAME
 from pytest_prodml.plugin.runs import RunMerger
 from pytest_prodml.plugin.summary import write_summary
 from pytest_prodml.policy.load import policy_digest
+from pytest_prodml.publication import remove_certificate
 from pytest_prodml.records import GateRun, Look, RunSummary
 
 #: Name of the `Brief` in xdist's `workerinput`.
@@ -50,7 +55,8 @@ class Controller:
         self._collection_errors = 0
         self._told = False
         self._log: RunLog | None = None
-        self._log_problem: OSError | None = None
+        self._inventory_logged = False
+        self._log_problem: Exception | None = None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Worker) -> None:
@@ -76,11 +82,14 @@ class Controller:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Merge one report, and log the gate runs that it completes."""
         runs = self.merger.add(report)
+        if self._log_problem is not None:
+            # What was written last may be half a line, and nothing must follow it.
+            return
         try:
             self._write_log(runs)
-        except OSError as error:
+        except (OSError, ProdmlError) as error:
             # A full disk must not end the session as an internal error; without its log no run is certified.
-            self._log_problem = self._log_problem or error
+            self._log_problem = error
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -102,7 +111,7 @@ class Controller:
             remove_certificate(self.plan.settings.at(self.plan.settings.out))
             raise
         finally:
-            if not self.conclusion.is_ready and session.exitstatus == pytest.ExitCode.OK:
+            if not self.conclusion.may_succeed and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         # Before pytest 9.2, --no-summary leaves out the hook below; a verdict is more than a summary.
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
@@ -117,10 +126,11 @@ class Controller:
         write_summary(terminalreporter, self.conclusion, self.plan)
 
     def _conclude(self, session: pytest.Session) -> None:
-        if INVENTORY in self.config.stash:
-            self.merger.add_inventory(self.config.stash[INVENTORY])
+        self._take_own_inventory()
         try:
-            self._write_log(self.merger.finish())
+            left_undone = self.merger.finish()
+            if self._log_problem is None:
+                self._write_log(left_undone)
             if self._log_problem is not None:
                 problem = f"the run log can not be written: {self._log_problem}"
                 self.conclusion = Conclusion(problem=problem)
@@ -129,13 +139,22 @@ class Controller:
                 problem = f"{self._collection_errors} {noun} during collection"
                 self.conclusion = Conclusion(problem=problem)
             else:
-                self.conclusion = certify(
-                    self.plan, self.merger, self._run_summary(session), started_at=self.started_at
-                )
+                check_unchanged(self.plan)
+                summary = self._run_summary(session)
+                path = self._seal_log(summary)
+                if self.plan.settings.shard is not None:
+                    self.conclusion = Conclusion(shard_log=path)
+                else:
+                    self.conclusion = certify(self.plan, self.merger, summary, started_at=self.started_at)
         except (ProdmlError, OSError) as error:
             self.conclusion = Conclusion(problem=str(error))
-        if not self.conclusion.is_ready and not session.testsfailed:
+        if not self.conclusion.may_succeed and not session.testsfailed:
             session.testsfailed = 1
+
+    def _take_own_inventory(self) -> None:
+        """Take the inventory of this process, once; workers of xdist tell theirs."""
+        if INVENTORY in self.config.stash and not self.merger.inventories:
+            self.merger.add_inventory(self.config.stash[INVENTORY])
 
     def _run_summary(self, session: pytest.Session) -> RunSummary:
         if session.testsfailed:
@@ -147,7 +166,7 @@ class Controller:
         distributions = self.config.pluginmanager.list_plugin_distinfo()
         return RunSummary(
             id=self.run_id,
-            arguments=tuple(map(str, self.config.invocation_params.args)),
+            arguments=self._arguments(),
             exit_status=int(status),
             workers=len(self._workers),
             target=self.plan.settings.target,
@@ -165,15 +184,44 @@ class Controller:
 
     def _write_log(self, runs: Sequence[GateRun]) -> None:
         for run in runs:
-            if self._log is None:
-                head = LogHead(
-                    run_id=self.run_id,
-                    started_at=self.started_at,
-                    policy_digest=policy_digest(self.plan.policy),
-                    subjects=(self.plan.subject,),
-                )
-                self._log = RunLog(self.plan.settings.at(self.plan.settings.out), head)
-            self._log.add(self.merger.gate_of(run), run, self.merger.environments)
+            self._open_log().add(self.merger.gate_of(run), run, self.merger.environments)
+
+    def _open_log(self) -> RunLog:
+        if self._log is None:
+            self._log = RunLog(self.plan.settings.at(self.plan.settings.out) / EVIDENCE, self._log_head())
+            self._take_own_inventory()
+            if self.merger.inventories:
+                self._log.add_inventory(self.merger.inventory())
+                self._inventory_logged = True
+        return self._log
+
+    def _log_head(self) -> LogHead:
+        settings = self.plan.settings
+        return LogHead(
+            run_id=self.run_id,
+            started_at=self.started_at,
+            producer=PRODUCER,
+            model_name=self.plan.model_name,
+            model_version=settings.model.version,
+            subjects=(self.plan.subject,),
+            policy_digest=policy_digest(self.plan.policy),
+            configuration_digest=settings.configuration_digest,
+            shard=settings.shard,
+            target=settings.target,
+            revision=revision_of(self.config.rootpath),
+            look=self.look,
+            arguments=self._arguments(),
+        )
+
+    def _arguments(self) -> tuple[str, ...]:
+        return tuple(clean(str(argument)) for argument in self.config.invocation_params.args)
+
+    def _seal_log(self, summary: RunSummary) -> Path:
+        log = self._open_log()
+        if not self._inventory_logged:
+            log.add_inventory(self.merger.inventory())
+        log.seal(summary, self.plan.signers)
+        return log.path
 
 
 def _why(error: BaseException) -> str:

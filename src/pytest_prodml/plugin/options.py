@@ -22,6 +22,8 @@ _PATHS = {
 _NAMES = {
     "model_version": "the version of the model, as the certificate calls it",
     "target": "what this machine stands for; a policy can ask for it (require.targets)",
+    "shard": "this run is one of several, such as 1/3 or gpu: leave the decision to `prodml merge`",
+    "serial": "the certificate's serial, such as the number of the build (default: the seconds since 1970)",
 }
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
@@ -49,7 +51,8 @@ def declare(parser: pytest.Parser) -> None:
         parser.addini(f"prodml_{name}", f"{what} (like --prodml-{name})", default="")
     for name, what in _NAMES.items():
         option = f"--prodml-{name.replace('_', '-')}"
-        group.addoption(option, metavar="NAME", default=None, help=f"With --prodml: {what}.")
+        metavar = "N" if name == "serial" else "NAME"
+        group.addoption(option, metavar=metavar, default=None, help=f"With --prodml: {what}.")
         parser.addini(f"prodml_{name}", f"{what} (like {option})", default="")
     group.addoption(
         "--prodml-no-sign",

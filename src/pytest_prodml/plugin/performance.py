@@ -13,6 +13,7 @@ from pytest_prodml.records import Evidence
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from pytest_prodml.checks.deepchecks import OnWarn, Task
     from pytest_prodml.checks.performance import Metric, Sample
 
 
@@ -292,4 +293,44 @@ class PerformanceGate(LimitsOfPerformance):
                 burden=self._burden(burden),
                 **self._tail(level),
             )
+        )
+
+    def deepchecks(
+        self,
+        suite: str = "model_evaluation",
+        *,
+        checks: Sequence[str] | None = None,
+        task: Task | None = None,
+        categorical: Sequence[str] | None = None,
+        timeout_seconds: float | None = None,
+        memory_bytes: int | None = None,
+        on_warn: OnWarn = "fail",
+        redact: bool = False,
+    ) -> Evidence:
+        """Show that the conditions of a suite of deepchecks hold; see `checks.deepchecks.deepchecks_suite`.
+
+        The model answers for `prodml_reference`, as its training data, and `prodml_test`; what it says goes
+        to the worker, the model does not.
+
+        Parameters
+        ----------
+        suite : str
+            ``model_evaluation``, or the name of a module under ``[tool.prodml.deepchecks.suites]``.
+        checks, task, categorical, timeout_seconds, memory_bytes, on_warn, redact
+            As those of `plugin.data.DataGate.deepchecks`.
+        """
+        __tracebackhide__ = True
+        from pytest_prodml.plugin.deepchecks import DeepchecksOptions, suite_on_model
+
+        options = DeepchecksOptions(
+            checks=checks,
+            task=task,
+            categorical=categorical,
+            timeout_seconds=timeout_seconds,
+            memory_bytes=memory_bytes,
+            on_warn=on_warn,
+            redact=redact,
+        )
+        return suite_on_model(
+            self._request, self._session, self._context, self._model, suite, options=options
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from pytest_prodml.certificate.digest import subject_of
+from pytest_prodml.certificate.signers import KeylessSigner, Signer
 from pytest_prodml.errors import ConfigurationError, ProdmlError
 from pytest_prodml.plugin import options
 from pytest_prodml.plugin.context import check_level, planned_level
 from pytest_prodml.plugin.settings import Settings, load_settings
-from pytest_prodml.policy.decide import usable_waivers
 from pytest_prodml.policy.load import load_policy
 from pytest_prodml.records import Look, Policy, Subject, Waiver
 
 if TYPE_CHECKING:
-    from pytest_prodml.certificate.signers import Signer
     from pytest_prodml.certificate.signers.local import PublicKey
 
 _T = TypeVar("_T")
@@ -37,6 +36,16 @@ class Plan:
     waivers: tuple[Waiver, ...]
     waiver_envelopes: tuple[bytes, ...]
     notes: tuple[str, ...]
+
+    @property
+    def model_name(self) -> str:
+        """How the certificate calls the model."""
+        return self.settings.model.name or self.subject.name
+
+    @property
+    def signers(self) -> tuple[Signer, ...]:
+        """Who signs the certificate, if anybody does."""
+        return () if self.signer is None else (self.signer,)
 
 
 def prepare(config: pytest.Config) -> Plan:
@@ -59,28 +68,25 @@ def prepare(config: pytest.Config) -> Plan:
     _attempt(_make_output_directory, settings, problems)
     if policy is None or subject is None or problems:
         raise pytest.UsageError(*problems)
-    trusted = [key for key in approvers if signer is None or key.keyid != signer.keyid]
-    waivers, envelopes, notes = _open_waivers(settings, trusted)
-    if len(trusted) < len(approvers):
-        notes.append("a waiver key is the certificate's own key; nobody approves their own exception")
-    digests, names = frozenset({subject.digest["sha256"]}), frozenset({subject.name})
-    usable = usable_waivers(policy, waivers, digests, datetime.now(UTC), names=names)
-    notes += [
-        f"the waiver {waiver.id} for {waiver.gate_id} does not count: it has expired or not begun, is about "
-        "another model, or the policy does not allow it"
-        for waiver in waivers
-        if waiver not in usable.values()
-    ]
+    from pytest_prodml.certificate.waiver import waivers_in_force
+
+    documents, notes = _read_waivers(settings)
+    found = waivers_in_force(
+        documents,
+        approvers,
+        signers=[signer] if signer is not None else [],
+        policy=policy,
+        subject=subject,
+        now=datetime.now(UTC),
+    )
     return Plan(
         settings=settings,
         policy=policy,
         subject=subject,
         signer=signer,
-        waivers=tuple(usable.values()),
-        waiver_envelopes=tuple(
-            data for waiver, data in zip(waivers, envelopes, strict=True) if waiver in usable.values()
-        ),
-        notes=tuple(notes),
+        waivers=found.waivers,
+        waiver_envelopes=found.envelopes,
+        notes=(*notes, *found.notes),
     )
 
 
@@ -155,7 +161,7 @@ def _load_subject(settings: Settings) -> Subject:
 
 
 def _load_signer(settings: Settings) -> Signer | None:
-    from pytest_prodml.certificate.signers.uri import open_signer
+    from pytest_prodml.certificate.signers.uri import open_statement_signer
 
     if not settings.sign:
         return None
@@ -166,7 +172,14 @@ def _load_signer(settings: Settings) -> Signer | None:
             hint='make one with `prodml keygen` and set key = "..." or give --prodml-key PATH; '
             "--prodml-no-sign makes an unsigned record that `prodml verify` never accepts",
         )
-    return open_signer(settings.key, root=settings.root)
+    signer = open_statement_signer(settings.key, root=settings.root)
+    if settings.shard is not None and isinstance(signer, KeylessSigner):
+        raise ConfigurationError(
+            "an identity can not seal the run log of a shard; this needs a key",
+            where=settings.key,
+            hint="make one with `prodml keygen`; what `prodml merge` makes can be signed keyless",
+        )
+    return signer
 
 
 def _load_approvers(settings: Settings) -> list[PublicKey]:
@@ -185,13 +198,8 @@ def _make_output_directory(settings: Settings) -> None:
         ) from None
 
 
-def _open_waivers(
-    settings: Settings, keys: Sequence[PublicKey]
-) -> tuple[list[Waiver], list[bytes], list[str]]:
-    from pytest_prodml.certificate.waiver import open_waiver
-
-    waivers: list[Waiver] = []
-    envelopes: list[bytes] = []
+def _read_waivers(settings: Settings) -> tuple[list[tuple[str, bytes]], list[str]]:
+    documents: list[tuple[str, bytes]] = []
     notes: list[str] = []
     for pattern in settings.waivers:
         # Unlike Path.glob, this takes absolute patterns too.
@@ -200,13 +208,7 @@ def _open_waivers(
             notes.append(f"{pattern}: there is no such waiver")
         for path in paths:
             try:
-                data = settings.at(path).read_bytes()
-                waiver = open_waiver(data, keys, where=path)
-            except ProdmlError as error:
-                notes.append(f"a waiver does not count: {error}")
+                documents.append((path, settings.at(path).read_bytes()))
             except OSError as error:
                 notes.append(f"a waiver does not count: {path}: {error.strerror}")
-            else:
-                waivers.append(waiver)
-                envelopes.append(data)
-    return waivers, envelopes, notes
+    return documents, notes

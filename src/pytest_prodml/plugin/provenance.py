@@ -118,6 +118,18 @@ def provenance(config: pytest.Config, locations: Iterable[str], *, out: str) -> 
     )
 
 
+def revision_of(root: Path) -> str | None:
+    """Return the commit that is checked out; None where that can not be told."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    try:
+        answer = (_git(git, root, ["rev-parse", "HEAD"]) or "").strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer if _COMMIT.fullmatch(answer) else None
+
+
 def automation(environment: Mapping[str, str]) -> ContinuousIntegration | None:
     """Return which automation the variables of `environment` speak of; None if of none."""
     for provider, (marker, names) in _PROVIDERS.items():

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from pytest_prodml.certificate.runlog import LogInventory
 from pytest_prodml.codec import loads
 from pytest_prodml.plugin.gates import Inventory, clean
 from pytest_prodml.records import Environment, Evidence, Gate, GateRun, JsonValue, RunState, Subject
@@ -101,6 +102,15 @@ class RunMerger:
     def gate_of(self, run: GateRun) -> Gate:
         """Return the gate whose execution `run` is."""
         return self._by_location[run.location]
+
+    def inventory(self) -> LogInventory:
+        """Return what is known of the inventory, for the run log."""
+        return LogInventory(
+            gates=self.gates,
+            unselected=tuple(sorted(self._unselected)),
+            ordinary=self._ordinary_total,
+            ordinary_unselected=self._ordinary_unselected,
+        )
 
     def add_inventory(self, text: str) -> None:
         """Take the inventory of one process; all processes of a session collect the same tests."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_prodml.codec import decode, parse_toml, snake_case
+from pytest_prodml.certificate.text import label_problem
+from pytest_prodml.codec import decode, digest_of, parse_toml, snake_case
 from pytest_prodml.errors import ConfigurationError, MalformedError
 from pytest_prodml.plugin.looks import LookSettings, look_problems
 from pytest_prodml.plugin.options import DEFAULT_OUT
 
-_LARGEST_SEED = 2**53 - 1
+_LARGEST_INTEGER = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,21 @@ class DataSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeepchecksSettings:
+    """`[tool.prodml.deepchecks]`: the interpreter that deepchecks runs in, and what it may take there.
+
+    `python` None means the environment that `prodml deepchecks install` builds. `suites` names modules that
+    make suites of one's own. `any_versions` accepts other packages than the locked ones.
+    """
+
+    python: str | None = None
+    timeout_seconds: float | None = None
+    memory_bytes: int | None = None
+    any_versions: bool = False
+    suites: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
     """The keys of the configuration file."""
 
@@ -82,13 +98,15 @@ class _File:
     model: ModelSettings = field(default_factory=ModelSettings)
     data: DataSettings = field(default_factory=DataSettings)
     looks: LookSettings | None = None
+    deepchecks: DeepchecksSettings = field(default_factory=DeepchecksSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What the project says about itself; `source` is the file it came from.
 
-    Paths are kept as they were written; `at` resolves one.
+    Paths are kept as they were written; `at` resolves one. `configuration_digest` is of what the file says
+    about the measurements, and the same on every machine.
     """
 
     root: Path
@@ -108,6 +126,10 @@ class Settings:
     model: ModelSettings
     data: DataSettings
     looks: LookSettings | None
+    deepchecks: DeepchecksSettings = field(default_factory=DeepchecksSettings)
+    shard: str | None = None
+    serial: int | None = None
+    configuration_digest: str = ""
 
     def at(self, path: str) -> Path:
         """Return `path` as seen from the rootdir."""
@@ -122,7 +144,8 @@ def load_settings(root: Path, given: Mapping[str, str | bool]) -> Settings:
     root : Path
         pytest's rootdir, where pyproject.toml or prodml.toml is looked for.
     given : mapping
-        What `options.given` found: paths by their setting's name, ``model_version``, ``target`` and ``sign``.
+        What `options.given` found: paths by their setting's name, ``model_version``, ``target``, ``shard``,
+        ``serial`` and ``sign``.
 
     Raises
     ------
@@ -138,6 +161,10 @@ def load_settings(root: Path, given: Mapping[str, str | bool]) -> Settings:
             "\n  ".join(["is not a valid configuration", *error.problems]), where=source
         ) from None
     problems = _problems(file)
+    shard = _text(given.get("shard"))
+    if shard is not None and (problem := label_problem(shard)):
+        problems.append(f"the name of the shard {shard!a} {problem} @ --prodml-shard")
+    serial = _serial(_text(given.get("serial")), problems)
     if problems:
         raise ConfigurationError("\n  ".join(["is not a valid configuration", *problems]), where=source)
     model = {item.name: getattr(file.model, item.name) for item in fields(ModelSettings)}
@@ -161,6 +188,27 @@ def load_settings(root: Path, given: Mapping[str, str | bool]) -> Settings:
         model=ModelSettings(**model),
         data=file.data,
         looks=file.looks,
+        deepchecks=file.deepchecks,
+        shard=shard,
+        serial=serial,
+        configuration_digest=_digest(file),
+    )
+
+
+def _digest(file: _File) -> str:
+    """Digest what the file says, without what differs between machines or is named by a digest of its own."""
+    return digest_of(
+        replace(
+            file,
+            policy=None,
+            out=DEFAULT_OUT,
+            key=None,
+            target=None,
+            waivers=(),
+            waiver_keys=(),
+            model=replace(file.model, path=None, version=""),
+            deepchecks=replace(file.deepchecks, python=None),
+        )
     )
 
 
@@ -171,6 +219,15 @@ def peek_out(root: Path) -> str:
     except ConfigurationError:
         return DEFAULT_OUT
     return out if isinstance(out, str) and out else DEFAULT_OUT
+
+
+def _serial(text: str | None, problems: list[str]) -> int | None:
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and len(text) <= 16 and 0 < int(text) <= _LARGEST_INTEGER:
+        return int(text)
+    problems.append(f"expected a whole number from 1 on, below 2^53, got {text[:40]!a} @ --prodml-serial")
+    return None
 
 
 def _text(value: str | bool | None) -> str | None:
@@ -203,10 +260,25 @@ def _problems(file: _File) -> list[str]:
     level, threshold = file.confidence_level, file.model.threshold
     if level is not None and not 0.5 < level < 1:
         problems.append(f"expected 0.5 < level < 1, got {level} @ $.confidence_level")
-    if not 0 <= file.seed <= _LARGEST_SEED:
+    if not 0 <= file.seed <= _LARGEST_INTEGER:
         problems.append(f"expected 0 <= seed < 2^53, got {file.seed} @ $.seed")
     if threshold is not None and not math.isfinite(threshold):
         problems.append(f"expected a finite number, got {threshold} @ $.model.threshold")
     if not file.out.strip():
         problems.append("expected a directory, got an empty text @ $.out")
-    return problems + look_problems(file.looks)
+    return problems + look_problems(file.looks) + _deepchecks_problems(file.deepchecks)
+
+
+def _deepchecks_problems(settings: DeepchecksSettings) -> list[str]:
+    problems = []
+    seconds, memory = settings.timeout_seconds, settings.memory_bytes
+    if seconds is not None and seconds <= 0:
+        problems.append(f"expected more than 0 seconds, got {seconds} @ $.deepchecks.timeout_seconds")
+    if memory is not None and memory <= 0:
+        problems.append(f"expected more than 0 bytes, got {memory} @ $.deepchecks.memory_bytes")
+    problems += [
+        f"the suite {name!r} is one of deepchecks itself; give yours another name @ $.deepchecks.suites"
+        for name in ("data_integrity", "train_test_validation", "model_evaluation")
+        if name in settings.suites
+    ]
+    return problems

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_prodml.plugin.certification import Conclusion
-from pytest_prodml.plugin.outputs import CERTIFICATE
 from pytest_prodml.plugin.preparation import Plan
+from pytest_prodml.publication import CERTIFICATE
 
 _LOG_WIDTH = 160
 
@@ -21,6 +21,9 @@ def write_summary(reporter: pytest.TerminalReporter, conclusion: Conclusion, pla
     quiet = reporter.verbosity < 0
     if not quiet:
         reporter.write_sep("=", "production readiness")
+    if conclusion.shard_log is not None:
+        _write_shard(reporter, conclusion.shard_log, plan)
+        return
     if conclusion.view is None:
         reporter.write_line(f"NO CERTIFICATE: {conclusion.problem}", red=True, bold=True)
         return
@@ -43,6 +46,12 @@ def write_summary(reporter: pytest.TerminalReporter, conclusion: Conclusion, pla
     if plan.signer is None:
         unsigned = "this certificate is UNSIGNED: it proves nothing, and `prodml verify` refuses it"
         reporter.write_line(unsigned, red=True, bold=True)
+
+
+def _write_shard(reporter: pytest.TerminalReporter, log: Path, plan: Plan) -> None:
+    signed = "signed" if plan.signer is not None else "UNSIGNED"
+    reporter.write_line(f"shard {plan.settings.shard}: evidence only; `prodml merge` decides over all shards")
+    reporter.write_line(f"run log ({signed}): {_shown(reporter, log)}")
 
 
 def _width(writer: Any) -> int:  # noqa: ANN401 - pytest's own terminal writer

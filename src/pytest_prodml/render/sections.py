@@ -11,9 +11,11 @@ from pytest_prodml.records import (
     Certificate,
     Comparison,
     Environment,
+    Fragment,
     Limit,
     Look,
     Provenance,
+    RunSummary,
     Subject,
 )
 from pytest_prodml.render import words
@@ -22,8 +24,8 @@ from pytest_prodml.render.model import ArtifactView, Column, EnvironmentView, Fa
 from pytest_prodml.render.numbers import percent, plain, size
 
 #: Labels of the facts that say where the code came from, for the short views.
-PROVENANCE = ("Revision", "Automation")
-#: Files of test code that are listed one by one.
+PROVENANCE = ("Revision", "Automation", "Merged")
+#: Files of test code, and merged runs, that are listed one by one.
 _MOST_FILES = 40
 
 
@@ -140,7 +142,7 @@ def run_facts(certificate: Certificate) -> tuple[Fact, ...]:
     return (
         Fact(label="Certificate", value=inert(certificate.id, limit=100), code=True),
         Fact(label="Run", value=inert(run.id, limit=100), code=True),
-        Fact(label="Command", value=inert(shlex.join(["pytest", *run.arguments])), code=True),
+        _origin(run),
         Fact(label="Exit status", value=plain(run.exit_status)),
         Fact(label="Workers", value=plain(run.workers)),
         *([Fact(label="Target", value=inert(run.target, limit=100))] if run.target is not None else []),
@@ -155,6 +157,19 @@ def run_facts(certificate: Certificate) -> tuple[Fact, ...]:
         Fact(label="Schema", value=inert(certificate.schema_version, limit=30), code=True),
         *provenance_facts(run.provenance),
     )
+
+
+def _origin(run: RunSummary) -> Fact:
+    """Show the command of a run, or which runs were merged."""
+    if run.fragments is None:
+        return Fact(label="Command", value=inert(shlex.join(["pytest", *run.arguments])), code=True)
+    marks = {
+        "UNSIGNED": [item.name for item in run.fragments if not item.signed_by],
+        "INTERRUPTED": [item.name for item in run.fragments if not item.ended],
+    }
+    told = [f"{mark}: {', '.join(names)}" for mark, names in marks.items() if names]
+    count = words.counted(len(run.fragments), "run", "runs")
+    return Fact(label="Merged", value=inert("; ".join([count, *told]), limit=400))
 
 
 def provenance_facts(provenance: Provenance | None) -> tuple[Fact, ...]:
@@ -211,16 +226,38 @@ def run_tables(certificate: Certificate) -> tuple[Table, ...]:
     plugins = tuple(
         (inert(name, limit=100), inert(version, limit=60)) for name, version in sorted(run.plugins.items())
     )
-    found = (
+    fragments = tuple(_fragment_row(fragment) for fragment in (run.fragments or ())[:_MOST_FILES])
+    labels_of_fragments = ("Run", "Target", "Ended", "Signed by", "Gates", "Run log", "Command")
+    found: tuple[tuple[tuple[tuple[str, ...], ...], str, tuple[str, ...]], ...] = (
+        (fragments, "Runs that were merged", labels_of_fragments),
         (tests, "Tests that are no gates", ("State", "Count")),
         (plugins, "Plugins of the run", ("Plugin", "Version")),
     )
     return tuple(
         Table(
             caption=caption,
-            columns=(Column(label=labels[0]), Column(label=labels[1], numeric=labels[1] == "Count")),
+            columns=tuple(Column(label=label, numeric=label == "Count") for label in labels),
             rows=rows,
+            note=_more_fragments(run) if rows is fragments else "",
         )
         for rows, caption, labels in found
         if rows
     )
+
+
+def _fragment_row(fragment: Fragment) -> tuple[str, ...]:
+    states = [f"{plain(count)} {state.replace('_', ' ')}" for state, count in sorted(fragment.states.items())]
+    return (
+        inert(fragment.name, limit=100),
+        inert(fragment.target or "none declared", limit=60),
+        "yes" if fragment.ended else "INTERRUPTED",
+        inert(", ".join(keyid[:16] for keyid in fragment.signed_by), limit=100) or "UNSIGNED",
+        inert(", ".join(states), limit=200),
+        inert(f"sha256:{fragment.digest.get('sha256', '')}", limit=80),
+        inert(shlex.join(["pytest", *fragment.arguments]), limit=200),
+    )
+
+
+def _more_fragments(run: RunSummary) -> str:
+    more = len(run.fragments or ()) - _MOST_FILES
+    return f"{words.counted(more, 'run', 'runs')} more in the certificate." if more > 0 else ""

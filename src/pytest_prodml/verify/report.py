@@ -37,6 +37,10 @@ REASONS = {
     "threshold": (ExitCode.UNTRUSTED, "fewer given keys signed than the policy asks for"),
     "role": (ExitCode.UNTRUSTED, "a role of the trust root has not signed, or with too few keys"),
     "key-validity": (ExitCode.UNTRUSTED, "a key that is needed is outside of its window in the trust root"),
+    "identity": (
+        ExitCode.UNTRUSTED,
+        "a keyless signature does not prove an identity that the trust root lists",
+    ),
     "trust-root": (
         ExitCode.UNTRUSTED,
         "too few root keys signed the trust root, or it is malformed",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_prodml.certificate.dsse import Envelope, parse_envelope, valid_signers
+from pytest_prodml.certificate.signers import VerificationKey
 from pytest_prodml.certificate.signers.local import PublicKey, load_public_key
 from pytest_prodml.certificate.waiver import read_waiver
 from pytest_prodml.codec import format_time
@@ -19,7 +20,7 @@ from pytest_prodml.verify.report import Reason
 
 if TYPE_CHECKING:
     from pytest_prodml.verify.revocation import RevocationList
-    from pytest_prodml.verify.trustroot import TrustedKey, TrustRoot
+    from pytest_prodml.verify.trustroot import TrustedIdentity, TrustedKey, TrustRoot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +69,16 @@ def check_signatures(
 
 def check_roles(
     envelope: Envelope, trust: TrustRoot, revocations: RevocationList | None, minimum: int, now: datetime
-) -> tuple[tuple[PublicKey, ...], dict[str, tuple[str, ...]], tuple[Reason, ...]]:
-    """Return the keys that signed and count, their names by role, and why a role is not met.
+) -> tuple[tuple[PublicKey | TrustedIdentity, ...], dict[str, tuple[str, ...]], tuple[Reason, ...]]:
+    """Return the keys and identities that signed and count, their names by role, and why a role is not met.
 
-    A key counts if `now` lies in its window and it was not revoked; when it signed does not matter, because
-    nobody but its owner says when that was.
+    One counts if `now` lies in its window and it was not revoked; when it signed does not matter, because
+    nobody but a key's owner says when that was, and identities follow the same rule.
     """
-    signed = valid_signers(envelope, trust.certificate_keys)
+    signed, unproven = trusted_signers(envelope, trust)
+    unproven_reasons = tuple(Reason(code="identity", message=text) for text in unproven)
+    if not signed and unproven:
+        return (), {}, unproven_reasons
     if not signed:
         _, refused = check_signatures(envelope, [key.key for key in trust.certificate_keys], minimum)
         return (), {}, (refused,) if refused is not None else ()
@@ -88,17 +92,33 @@ def check_roles(
     if not reasons and len(counting) < minimum:
         message = f"{len(counting)} trusted keys signed and the policy asks for {minimum}"
         reasons.append(Reason(code="threshold", message=message))
+    if reasons:
+        reasons += unproven_reasons
     roles: dict[str, tuple[str, ...]] = {}
     for key in counting:
         roles[key.role] = (*roles.get(key.role, ()), key.name)
-    return tuple(key.key for key in counting), roles, tuple(reasons)
+    return tuple(item.key for item in counting), roles, tuple(reasons)
+
+
+def trusted_signers(
+    envelope: Envelope, trust: TrustRoot
+) -> tuple[tuple[TrustedKey | TrustedIdentity, ...], tuple[str, ...]]:
+    """Return who of a trust root's signers of certificates signed, and why a keyless proof failed."""
+    signed = valid_signers(envelope, trust.certificate_keys)
+    if not trust.identities or all(signature.material is None for signature in envelope.signatures):
+        return signed, ()
+    from pytest_prodml.verify.keyless import proven_identities
+
+    root = trust.document.sigstore.trusted_root if trust.document.sigstore is not None else ""
+    proven, unproven = proven_identities(envelope, trust.identities, root)
+    return (*signed, *proven), unproven
 
 
 def _role_reason(
     role: str,
     threshold: int,
-    signed: Sequence[TrustedKey],
-    counting: Sequence[TrustedKey],
+    signed: Sequence[TrustedKey | TrustedIdentity],
+    counting: Sequence[TrustedKey | TrustedIdentity],
     revoked: frozenset[str],
 ) -> Reason:
     mine = [key for key in signed if key.role == role]
@@ -126,7 +146,7 @@ def counting_keys(
 def judge_waivers(
     certificate: Certificate,
     approvers: Sequence[PublicKey],
-    signers: Sequence[PublicKey],
+    signers: Sequence[VerificationKey],
     policy: Policy,
     now: datetime,
     revocations: RevocationList | None = None,
@@ -162,7 +182,7 @@ def _judge(
     where: str,
     certificate: Certificate,
     approvers: Sequence[PublicKey],
-    signers: Sequence[PublicKey],
+    signers: Sequence[VerificationKey],
     policy: Policy,
     now: datetime,
 ) -> JudgedWaiver:
@@ -173,7 +193,7 @@ def _judge(
     told = f"the waiver for {waiver.gate_id}"
     if any(key.keyid not in own for key in trusted):
         problem = _content_problem(waiver, certificate, policy, now, told)
-    elif trusted or valid_signers(envelope, signers):
+    elif trusted or bool(valid_signers(envelope, signers)):
         problem = Reason(
             code="waiver-self-approved",
             message=f"{told} is signed with a key that also signed the certificate; another must approve it",

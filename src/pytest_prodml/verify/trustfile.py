@@ -19,19 +19,24 @@ from pytest_prodml.certificate.document import read_record, sign_record
 from pytest_prodml.certificate.dsse import Envelope, parse_envelope, valid_signers
 from pytest_prodml.certificate.signers import Signer
 from pytest_prodml.certificate.signers.local import PublicKey, load_public_key, parse_public_key
-from pytest_prodml.codec import decode, digest_of, format_time, parse_toml, snake_case
+from pytest_prodml.codec import decode, digest_of, format_time, parse_json, parse_toml, snake_case
 from pytest_prodml.errors import ConfigurationError, InputError, MalformedError, SigningKeyError
 from pytest_prodml.verify.report import Reason, RefusalError
 from pytest_prodml.verify.trustroot import (
     TRUST_ROOT_TYPE,
     KeyEntry,
     RootRule,
+    SigstoreRule,
     TrustDocument,
+    TrustedIdentity,
     TrustedKey,
     TrustRoot,
     document_problems,
     key_problems,
 )
+
+#: https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_trustroot.proto
+TRUSTED_ROOT_MEDIA_TYPE = "application/vnd.dev.sigstore.trustedroot+json;version=0.1"
 
 _MAX_BYTES = 2**20
 
@@ -112,9 +117,12 @@ def parse_trust_toml(data: bytes, *, where: str, directory: Path) -> TrustRoot:
             _pem(text, directory, f"$.root.keys[{index}]", problems) for index, text in enumerate(root.keys)
         ]
         root = replace(root, keys=tuple(text for text in texts if text is not None))
+    sigstore = document.sigstore
+    if sigstore is not None:
+        sigstore = SigstoreRule(trusted_root=_trusted_root(sigstore.trusted_root, directory, problems))
     if problems:
         raise ConfigurationError("\n  ".join(["is not a usable trust root", *problems]), where=where)
-    return resolve(replace(document, keys=keys, root=root), where=where)
+    return resolve(replace(document, keys=keys, root=root, sigstore=sigstore), where=where)
 
 
 def resolve(document: TrustDocument, *, where: str) -> TrustRoot:
@@ -141,10 +149,28 @@ def resolve(document: TrustDocument, *, where: str) -> TrustRoot:
             )
     problems += key_problems(keys)
     root_keys = _root_keys(document.root, keys, problems)
+    if document.sigstore is not None:
+        problems += _trusted_root_problems(document.sigstore.trusted_root)
+    identities = tuple(
+        TrustedIdentity(
+            name=name,
+            role=entry.role,
+            issuer=entry.issuer,
+            identity=entry.identity,
+            valid_from=entry.valid_from,
+            valid_until=entry.valid_until,
+        )
+        for name, entry in (document.identities or {}).items()
+    )
     if problems:
         raise ConfigurationError("\n  ".join(["is not a usable trust root", *problems[:50]]), where=where)
     return TrustRoot(
-        document=document, keys=tuple(keys), root_keys=root_keys, digest=digest_of(document), where=where
+        document=document,
+        keys=tuple(keys),
+        identities=identities,
+        root_keys=root_keys,
+        digest=digest_of(document),
+        where=where,
     )
 
 
@@ -243,6 +269,28 @@ def _pem(text: str, directory: Path, path: str, problems: list[str]) -> str | No
     except (ConfigurationError, UnicodeDecodeError) as error:
         problems.append(f"{str(error).splitlines()[0]} @ {path}")
         return None
+
+
+def _trusted_root(text: str, directory: Path, problems: list[str]) -> str:
+    """Return the JSON text as it is, and read it from the file where `text` is a name."""
+    if text.lstrip()[:1] == "{":
+        return text
+    try:
+        return _read(directory / text).decode("utf-8")
+    except (ConfigurationError, UnicodeDecodeError) as error:
+        problems.append(f"{str(error).splitlines()[0]} @ $.sigstore.trusted_root")
+        return ""
+
+
+def _trusted_root_problems(text: str) -> list[str]:
+    """Say why a text is no Sigstore trusted root at all; what is in it is `verify.keyless`'s to judge."""
+    try:
+        value = parse_json(text.encode("utf-8", "replace"), where="trusted_root")
+    except MalformedError as error:
+        return [f"{error.what} @ $.sigstore.trusted_root"]
+    if not isinstance(value, dict) or value.get("mediaType") != TRUSTED_ROOT_MEDIA_TYPE:
+        return [f"expected a Sigstore {TRUSTED_ROOT_MEDIA_TYPE} @ $.sigstore.trusted_root"]
+    return []
 
 
 def _key(text: str, path: str, problems: list[str]) -> PublicKey | None:

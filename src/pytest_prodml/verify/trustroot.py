@@ -13,12 +13,13 @@ from datetime import datetime
 from pytest_prodml.certificate.signers.local import PublicKey
 from pytest_prodml.certificate.statement import CERTIFICATE_TYPE
 from pytest_prodml.certificate.text import label_problem
-from pytest_prodml.codec import format_time
+from pytest_prodml.codec import canonical_json, format_time, sha256_hex
 from pytest_prodml.verify.report import Reason
 
 TRUST_ROOT_TYPE = "application/vnd.pytest-prodml.trust-root.v1+json"
 
 _MOST_KEYS = 256
+_LONGEST_IDENTITY = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,27 @@ class KeyEntry:
     file: str | None = None
     valid_from: datetime | None = None
     valid_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityEntry:
+    """Somebody who signs without a lasting key: the exact name that `issuer` vouches for.
+
+    `identity` is the name in the signing certificate: an address, or the URI of a workflow.
+    """
+
+    role: str
+    issuer: str
+    identity: str
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigstoreRule:
+    """The Sigstore services that are believed: a ``trusted_root.json`` as text, or its file name in TOML."""
+
+    trusted_root: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +101,9 @@ class TrustDocument:
     waivers: WaiverRule | None = None
     revocation: RevocationRule | None = None
     root: RootRule | None = None
+    # None and never empty: a trust root without them has the digest that it had before they existed.
+    identities: Mapping[str, IdentityEntry] | None = None
+    sigstore: SigstoreRule | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +137,41 @@ class TrustedKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedIdentity:
+    """An identity with its name in the trust root, its role and its window."""
+
+    name: str
+    role: str
+    issuer: str
+    identity: str
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+
+    @property
+    def keyid(self) -> str:
+        """SHA-256 (lowercase hex) of issuer and identity: it stands where the id of a key stands.
+
+        An identity has a new key for each signature, counts once, and is revoked by this.
+        """
+        return sha256_hex(canonical_json({"identity": self.identity, "issuer": self.issuer}))
+
+    @property
+    def key(self) -> TrustedIdentity:
+        """Itself, among the keys that signed."""
+        return self
+
+    def verify(self, _signature: bytes, _data: bytes) -> bool:
+        """Return False: a bare signature proves no identity (`verify.keyless` asks for the whole proof)."""
+        return False
+
+    def is_valid(self, now: datetime) -> bool:
+        """Tell whether `now` lies in the identity's window, by the verifier's own clock as for a key."""
+        return (self.valid_from is None or self.valid_from <= now) and (
+            self.valid_until is None or now < self.valid_until
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrustRoot:
     """A trust root whose keys have been read. `digest` is the SHA-256 of the document's canonical form."""
 
@@ -120,6 +180,7 @@ class TrustRoot:
     root_keys: tuple[PublicKey, ...]
     digest: str
     where: str = field(compare=False, default="trust root")
+    identities: tuple[TrustedIdentity, ...] = ()
 
     def of_roles(self, roles: Iterable[str]) -> tuple[TrustedKey, ...]:
         """Return the keys of some roles."""
@@ -160,9 +221,10 @@ def document_problems(document: TrustDocument) -> Iterator[str]:
     if len(document.keys) > _MOST_KEYS:
         yield f"lists {len(document.keys)} keys, more than {_MOST_KEYS} @ $.keys"
     for role, threshold in document.roles.items():
-        have = sum(entry.role == role for entry in document.keys.values())
+        have = sum(entry.role == role for entry in _entries(document))
         if not 1 <= threshold <= have:
             yield f"asks for {threshold} signatures and {have} keys have the role @ $.roles.{role}"
+    yield from _identity_problems(document)
     known = set(document.roles)
     for place, rule in (("waivers", document.waivers), ("revocation", document.revocation)):
         if rule is None:
@@ -186,6 +248,38 @@ def document_problems(document: TrustDocument) -> Iterator[str]:
                 yield f"expected a sha256 of 64 lowercase hexadecimal digits @ $.{name}[{index}]"
     if document.predicate_types and CERTIFICATE_TYPE not in document.predicate_types:
         yield f"this version reads {CERTIFICATE_TYPE} only, which is not listed @ $.predicate_types"
+
+
+def _entries(document: TrustDocument) -> tuple[KeyEntry | IdentityEntry, ...]:
+    return (*document.keys.values(), *(document.identities or {}).values())
+
+
+def _identity_problems(document: TrustDocument) -> Iterator[str]:
+    identities = document.identities or {}
+    if identities and document.sigstore is None:
+        yield "identities are proven under a Sigstore trusted root, and none is named @ $.sigstore"
+    if len(identities) > _MOST_KEYS:
+        yield f"lists {len(identities)} identities, more than {_MOST_KEYS} @ $.identities"
+    seen: dict[tuple[str, str], str] = {}
+    for name, entry in identities.items():
+        path = f"$.identities.{name[:100]}"
+        if problem := label_problem(name) or label_problem(entry.role):
+            yield f"the name or role {problem} @ {path}"
+        if name in document.keys:
+            yield f"a key has this name too @ {path}"
+        if entry.role not in document.roles:
+            # Waivers and revocation lists are signed with keys: their signatures carry no proof.
+            yield f"an identity signs certificates, and the role {entry.role[:100]!r} does not @ {path}.role"
+        for place, text in (("issuer", entry.issuer), ("identity", entry.identity)):
+            if not 0 < len(text) <= _LONGEST_IDENTITY or not text.isprintable() or text != text.strip():
+                yield f"expected printable text of 1 to {_LONGEST_IDENTITY} characters @ {path}.{place}"
+            elif "*" in text:
+                yield f"is no pattern: write the whole {place}, without * @ {path}.{place}"
+        if entry.valid_from and entry.valid_until and entry.valid_until <= entry.valid_from:
+            yield f"the window ends before it begins @ {path}.valid_until"
+        other = seen.setdefault((entry.issuer, entry.identity), name)
+        if other != name:
+            yield f"{other} and {name} are the same identity @ {path}"
 
 
 def _entry_problems(name: str, entry: KeyEntry, known: set[str]) -> Iterator[str]:

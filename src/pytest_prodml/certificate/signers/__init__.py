@@ -1,8 +1,11 @@
-"""Who signs and who checks: one module a backend, all with these two shapes."""
+"""Who signs and who checks: one module a backend, all with these shapes."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+from pytest_prodml.records import JsonValue
 
 
 class Signer(Protocol):
@@ -14,6 +17,20 @@ class Signer(Protocol):
 
     def sign(self, data: bytes) -> bytes:
         """Return the signature over `data`, in the form that the key's algorithm defines."""
+
+
+@runtime_checkable
+class KeylessSigner(Signer, Protocol):
+    """A signer without a lasting key: it signs in-toto statements only, and leaves proof of who it was.
+
+    Its `keyid` names the service and no key, because there is none before it signs; `sign` always raises.
+    """
+
+    def sign_statement(self, payload: bytes) -> tuple[str, bytes, Mapping[str, JsonValue]]:
+        """Sign a statement: the id of the key that was made for it, the signature, and the proof.
+
+        The proof is a ``VerificationMaterial`` of a Sigstore bundle.
+        """
 
 
 class VerificationKey(Protocol):

@@ -8,6 +8,8 @@ public key as its fragment::
 
 The public key is given and never asked from the device: it says which key has to answer, and every signature
 is checked with it before anything is written.
+
+``sigstore:`` signs without a lasting key, in-toto statements only; see `keyless`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_prodml.certificate.signers.local import (
     LocalSigner,
@@ -27,6 +29,9 @@ from pytest_prodml.certificate.signers.local import (
 )
 from pytest_prodml.errors import MissingDependencyError, SigningKeyError
 
+if TYPE_CHECKING:
+    from pytest_prodml.certificate.signers.keyless import SigstoreSigner
+
 #: Scheme -> the scheme of securesystemslib and the extra that brings what it needs.
 EXTERNAL: Mapping[str, tuple[str, str]] = {
     "pkcs11": ("hsm", "signers-pkcs11"),
@@ -36,6 +41,9 @@ EXTERNAL: Mapping[str, tuple[str, str]] = {
     "azurekms": ("azurekms", "signers-azure"),
     "hv": ("hv", "signers-vault"),
 }
+
+#: The scheme of signatures that prove an identity: `open_statement_signer` opens it, `open_signer` does not.
+KEYLESS = "sigstore"
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):(.*)", re.DOTALL)
 
@@ -101,20 +109,40 @@ def open_signer(
     scheme, rest = matched.groups()
     if scheme == "file":
         return load_signing_key(base / rest.removeprefix("//"), passphrase)
-    if scheme == "sigstore":
+    if scheme == KEYLESS:
         raise SigningKeyError(
-            "keyless signatures name an identity and no key, and a gate here believes keys",
-            where="sigstore:",
-            hint="sign with a key; the test-result statement of `prodml export` can be attested keyless",
+            "an identity signs certificates and other in-toto statements only; this needs a key",
+            where=f"{KEYLESS}:",
         )
     if scheme not in EXTERNAL:
-        known = ", ".join(["file", *EXTERNAL])
+        known = ", ".join(["file", KEYLESS, *EXTERNAL])
         raise SigningKeyError(
             f"has the unknown scheme {scheme!r} (known: {known})",
             where=f"{scheme}:",
             hint=f"a file of that name is written ./{scheme}:...",
         )
     return _external(scheme, rest, base, passphrase)
+
+
+def open_statement_signer(
+    uri: str, *, passphrase: bytes | None = None, root: Path | None = None
+) -> LocalSigner | ExternalSigner | SigstoreSigner:
+    """Return the signer of a statement: what `open_signer` opens, or ``sigstore:`` for a keyless signature.
+
+    ``sigstore:`` is the public instance, ``sigstore:staging`` its staging twin, and ``sigstore:FILE`` the one
+    that a Sigstore client trust configuration describes. `passphrase` stands for the identity token there.
+
+    Raises
+    ------
+    SigningKeyError, MissingDependencyError
+        As `open_signer` does.
+    """
+    scheme, mark, rest = uri.partition(":")
+    if not mark or scheme != KEYLESS:
+        return open_signer(uri, passphrase=passphrase, root=root)
+    from pytest_prodml.certificate.signers.keyless import open_keyless
+
+    return open_keyless(rest, token=passphrase, root=root)
 
 
 def _external(scheme: str, rest: str, base: Path, passphrase: bytes | None) -> ExternalSigner:
