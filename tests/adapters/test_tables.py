@@ -41,7 +41,7 @@ def test_a_csv_file_is_read_and_identified_by_its_bytes(tmp_path: Path, ending: 
     assert table.material is not None
     assert table.material.name == f"rows{ending}"
     assert table.material.digest == {"sha256": hashlib.sha256(encoded).hexdigest()}
-    assert table.material.annotations["rows"] == 3
+    assert table.material.annotations["bytes"] == len(encoded)
     canonical_json(encode(table.material))
 
 
@@ -129,7 +129,7 @@ def test_what_is_no_table_is_refused_with_a_reason(source: Any, message: str) ->
         ("wide.csv", b"id,default\n9,1,0\n", "more fields than the header"),
         ("binary.csv", b"\xff\xfe\x00\x01", "is not a readable CSV file"),
         ("ragged.csv", b"id,default\n1,0\n1,2,3,4\n", "is not a readable CSV file"),
-        ("cut.csv.gz", gzip.compress(CSV.encode())[:-9], "is not a whole gzip file"),
+        ("cut.csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-9], "is not a whole gzip file"),
         ("plain.csv.gz", CSV.encode(), "is not a whole gzip file"),
     ],
 )

@@ -45,7 +45,9 @@ def test_a_conforming_table_passes_with_an_exact_zero() -> None:
     assert (total.value, total.lower, total.upper, total.confidence_level) == (0, 0, 0, 1.0)
     assert total.n_samples == 4
     assert outcome(evidence) is Outcome.PASS
-    assert evidence.details == {}
+    facts: Any = evidence.details["engine"]
+    assert (facts["rows"], facts["rules"], facts["scans"]) == (4, 4, 1)
+    assert "failing_rows" not in evidence.details
 
 
 def test_every_broken_rule_is_measured_and_judged() -> None:

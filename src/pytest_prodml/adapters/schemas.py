@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _WARNS = "_prodml_warns_only"
 _MOST_LABEL = 160
-_TABLE = "(table)"
+#: Stands for the table where a rule is about no single column.
+TABLE = "(table)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,7 +114,7 @@ def violations(schema: Any, frame: pd.DataFrame, *, examples: int = 10) -> list[
         return [item for error in found.schema_errors for item in _violations(error, strict, found.data)]
     except Exception as error:
         raise InputError(
-            f"the schema could not be evaluated: {type(error).__name__}: {_clean(str(error))}", where="schema"
+            f"the schema could not be evaluated: {type(error).__name__}: {clean(str(error))}", where="schema"
         ) from error
     return []
 
@@ -165,24 +166,24 @@ def _strict_copy(schema: Any, examples: int) -> Any:  # noqa: ANN401
 def _violations(error: Any, schema: Any, checked: pd.DataFrame) -> Iterator[Violation]:  # noqa: ANN401
     reason = error.reason_code.name
     name = _column_of(error, reason)
-    rule = _clean(_rule_of(error.check))
+    rule = clean(rule_of(error.check))
     warns_only = bool(getattr(error.check, _WARNS, False))
     if reason == "DUPLICATES":
         # pandera stops at the first set of columns that repeats, and drops missing cells from its list.
         for subset in _unique_sets(schema, checked):
             rows = checked.index[checked.duplicated(subset=subset, keep=_keep(schema))]
             if len(rows):
-                unique = _clean(f"unique: {', '.join(subset)}")
-                yield Violation(column=_TABLE, rule=unique, n_rows=len(rows), rows=rows)
+                unique = clean(f"unique: {', '.join(subset)}")
+                yield Violation(column=TABLE, rule=unique, n_rows=len(rows), rows=rows)
         return
     rows = _failing_rows(error, reason, name, checked)
     whole = len(checked)
     yield Violation(
-        column=_clean(str(name)),
+        column=clean(str(name)),
         rule=rule,
         n_rows=whole if rows is None else max(len(rows), 1),
         rows=rows,
-        note="" if rows is not None else _clean(str(error).partition("\n")[0], 300),
+        note="" if rows is not None else clean(str(error).partition("\n")[0], 300),
         is_evaluated=reason != "CHECK_ERROR",
         warns_only=warns_only,
     )
@@ -223,17 +224,18 @@ def _column_of(error: Any, reason: str) -> object:  # noqa: ANN401
         return error.failure_cases
     kind = type(error.schema).__name__
     if kind == "DataFrameSchema":
-        return _TABLE
+        return TABLE
     return f"({kind.lower()})" if error.schema.name is None else error.schema.name
 
 
-def _rule_of(check: Any) -> str:  # noqa: ANN401
+def rule_of(check: Any) -> str:  # noqa: ANN401
+    """Return how a rule reads."""
     if check is None or isinstance(check, str):
         return str(check)
     return str(check.error or check.name or check)
 
 
-def _clean(text: str, limit: int = _MOST_LABEL) -> str:
+def clean(text: str, limit: int = _MOST_LABEL) -> str:
     """Make a text fit to be a name in a signed record: one line, printable, one spelling, bounded."""
     shown = unicodedata.normalize("NFC", "".join(c if c.isprintable() else " " for c in text))
     shown = " ".join(shown.split())

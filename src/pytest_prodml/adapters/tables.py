@@ -1,17 +1,10 @@
-"""Any table -> `Dataset`: a pandas frame, the labels apart, and the digest of what was read.
-
-Files are read once: the bytes that are hashed are the bytes that are parsed.
-"""
+"""Any table -> `Dataset`: a pandas frame, the labels apart, and the digest of what was read."""
 
 from __future__ import annotations
 
-import csv
 import difflib
-import gzip
 import hashlib
-import io
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_prodml._lazy import loaded, require
-from pytest_prodml.codec import sha256_hex
-from pytest_prodml.errors import InputError, MissingDependencyError
+from pytest_prodml.adapters.files import read_file, require_arrow
+from pytest_prodml.errors import InputError
 from pytest_prodml.records import Subject
 
 if TYPE_CHECKING:
@@ -33,23 +26,60 @@ if TYPE_CHECKING:
 #: How a frame in memory is identified. Row hashes have 64 bits: they tell tables apart, they stop no forger.
 ROW_HASH_METHOD = "sha256 of column names, types and pandas row hashes (64 bit), in row order"
 
-_CSV_TYPES = {".csv": "text/csv", ".csv.gz": "application/gzip"}
-_PARQUET_TYPES = {".parquet": "application/vnd.apache.parquet", ".pq": "application/vnd.apache.parquet"}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Dataset:
-    """A table with its labels apart.
-
-    `frame` holds the features and any other column, in row order; `target` the labels of the same rows, or
-    None; `material` identifies what was read.
-    """
-
-    name: str
+class _Content:
     frame: pd.DataFrame
     target: npt.NDArray[Any] | None
     material: Subject | None
     target_name: str | None = None
+
+
+class Dataset:
+    """A table with its labels apart.
+
+    `frame` holds the features and any other column, in row order; `target` the labels of the same rows, or
+    None; `material` identifies what was read. A file may be read only when its rows are first asked for:
+    `path` is then where, and a check that counts by a query reads it there itself and never loads it.
+    """
+
+    __slots__ = ("_content", "_load", "name", "path")
+
+    def __init__(self, name: str, load: Callable[[], _Content], *, path: Path | None = None) -> None:
+        self.name = name
+        self.path = path
+        self._load = load
+        self._content: _Content | None = None
+
+    def _whole(self) -> _Content:
+        if self._content is None:
+            self._content = self._load()
+        return self._content
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the rows are in memory."""
+        return self._content is not None
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The features and any other column."""
+        return self._whole().frame
+
+    @property
+    def target(self) -> npt.NDArray[Any] | None:
+        """The labels."""
+        return self._whole().target
+
+    @property
+    def target_name(self) -> str | None:
+        """The name of the labels, where they have one."""
+        return self._whole().target_name
+
+    @property
+    def material(self) -> Subject | None:
+        """What was read."""
+        return self._whole().material
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -62,7 +92,13 @@ class Dataset:
 
 
 def load_dataset(
-    source: Source, *, name: str, target: str | None, base: Path | None = None, needs_target: bool = True
+    source: Source,
+    *,
+    name: str,
+    target: str | None,
+    base: Path | None = None,
+    needs_target: bool = True,
+    lazy: bool = False,
 ) -> Dataset:
     """Load a table from wherever it is.
 
@@ -78,6 +114,8 @@ def load_dataset(
         Directory of relative paths.
     needs_target : bool
         False accepts a table that lacks the label column, as recent production data do.
+    lazy : bool
+        Read a file only when its rows are first asked for; what is wrong with it is then told there.
 
     Raises
     ------
@@ -92,16 +130,19 @@ def load_dataset(
         return source
     if isinstance(source, (str, Path)):
         path = Path(source) if base is None else base / source
-        frame, material = _read_file(path, name)
-        return _split(
-            _checked(frame, str(path)), material, name, target, str(path), needs_target=needs_target
-        )
+
+        def read() -> _Content:
+            frame, material = read_file(path, name)
+            return _split(_checked(frame, str(path)), material, target, str(path), needs_target=needs_target)
+
+        return Dataset(name, read, path=path) if lazy else _in_memory(name, read(), path)
     if isinstance(source, (tuple, list)):
         if len(source) != 2:
             raise InputError(f"expected an (X, y) pair, got {len(source)} items", where=where)
         return _join_pair(source[0], source[1], name, target, where)
     frame = _checked(_to_pandas(source, where), where)
-    return _split(frame, _frame_subject(frame, name), name, target, where, needs_target=needs_target)
+    material = frame_subject(frame, name)
+    return _in_memory(name, _split(frame, material, target, where, needs_target=needs_target))
 
 
 def as_frame(table: Any, *, where: str = "data") -> pd.DataFrame:  # noqa: ANN401 - any table
@@ -114,6 +155,14 @@ def as_frame(table: Any, *, where: str = "data") -> pd.DataFrame:  # noqa: ANN40
     """
     frame = table.frame if isinstance(table, Dataset) else _to_pandas(table, where)
     return _checked(frame, where)
+
+
+def as_pandas(table: object) -> pd.DataFrame | None:
+    """Return the table itself if it is a pandas frame in memory, without loading or converting anything."""
+    pandas = loaded("pandas")
+    if pandas is not None and isinstance(table, pandas.DataFrame):
+        return _checked(table, "data")
+    return None
 
 
 def materials_of(*tables: object) -> tuple[Subject, ...]:
@@ -165,15 +214,15 @@ def _checked(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     return frame
 
 
+def _in_memory(name: str, content: _Content, path: Path | None = None) -> Dataset:
+    dataset = Dataset(name, lambda: content, path=path)
+    dataset._whole()  # noqa: SLF001 - it is there already
+    return dataset
+
+
 def _split(
-    frame: pd.DataFrame,
-    material: Subject | None,
-    name: str,
-    target: str | None,
-    where: str,
-    *,
-    needs_target: bool,
-) -> Dataset:
+    frame: pd.DataFrame, material: Subject | None, target: str | None, where: str, *, needs_target: bool
+) -> _Content:
     labels = None
     if target is not None:
         if target in frame.columns:
@@ -182,8 +231,7 @@ def _split(
         elif needs_target:
             error = no_column(target, frame.columns, where=where)
             raise InputError(f"there is no label column {target!r}", where=where, hint=error.hint)
-    return Dataset(
-        name=name,
+    return _Content(
         frame=frame,
         target=labels,
         material=material,
@@ -217,89 +265,10 @@ def _join_pair(
             f"X has {len(frame):,} rows and y is of shape {values.shape}; they must fit together", where=where
         )
     table = frame.assign(**{target_name: values})
-    return Dataset(
-        name=name,
-        frame=frame,
-        target=values,
-        material=_frame_subject(table, name),
-        target_name=target_name,
+    content = _Content(
+        frame=frame, target=values, material=frame_subject(table, name), target_name=target_name
     )
-
-
-def _read_file(path: Path, role: str) -> tuple[pd.DataFrame, Subject]:
-    suffix = ".csv.gz" if path.name.lower().endswith(".csv.gz") else path.suffix.lower()
-    media_type = (_CSV_TYPES | _PARQUET_TYPES).get(suffix)
-    if media_type is None:
-        raise InputError(
-            f"the ending {suffix or '(none)'} is of no format that can be read",
-            where=str(path),
-            hint="use .csv, .csv.gz or .parquet, or return a frame from the fixture",
-        )
-    if not path.exists():
-        raise InputError(
-            "the file does not exist", where=str(path), hint="build the data, or correct its path"
-        )
-    if not path.is_file():
-        raise InputError("is not a regular file", where=str(path))
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"can not be read: {error.strerror}", where=str(path)) from None
-    frame = _read_parquet(data, path) if suffix in _PARQUET_TYPES else _read_csv(data, path, suffix)
-    subject = Subject(
-        name=path.name,
-        digest={"sha256": sha256_hex(data)},
-        media_type=media_type,
-        annotations={"role": role, "rows": len(frame), "columns": len(frame.columns)},
-    )
-    return frame, subject
-
-
-def _read_csv(data: bytes, path: Path, suffix: str) -> pd.DataFrame:
-    pandas = require("pandas", extra="data")
-    if suffix == ".csv.gz":
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"is not a whole gzip file: {error}", where=str(path)) from None
-    if not data.strip():
-        raise InputError("the file is empty", where=str(path))
-    try:
-        header = next(csv.reader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")))
-        frame = pandas.read_csv(io.BytesIO(data), low_memory=False)
-    except (ValueError, csv.Error) as error:
-        raise InputError(f"is not a readable CSV file: {error}", where=str(path)) from None
-    # pandas would rename a repeated column, and take a surplus first field for an index, without a word.
-    repeated = [name for name in header if header.count(name) > 1]
-    if repeated:
-        raise InputError(
-            f"the column name {repeated[0]!r} stands more than once in the header",
-            where=str(path),
-            hint="a check could read either; rename one",
-        )
-    if not isinstance(frame.index, pandas.RangeIndex):
-        raise InputError("rows hold more fields than the header names", where=str(path))
-    return frame
-
-
-def _read_parquet(data: bytes, path: Path) -> pd.DataFrame:
-    pandas = require("pandas", extra="data")
-    _require_arrow("parquet files are")
-    try:
-        frame = pandas.read_parquet(io.BytesIO(data), engine="pyarrow")
-    except (OSError, ValueError) as error:
-        told = str(error).partition("\n")[0]
-        raise InputError(f"is not a readable parquet file: {told}", where=str(path)) from None
-    return frame
-
-
-def _require_arrow(what: str) -> None:
-    try:
-        require("pyarrow", extra="data")
-    except MissingDependencyError:
-        raise MissingDependencyError(
-            f"{what} read through the package 'pyarrow', which is not installed", hint="pip install pyarrow"
-        ) from None
+    return _in_memory(name, content)
 
 
 def _to_pandas(source: Any, where: str) -> pd.DataFrame:  # noqa: ANN401 - any table
@@ -315,7 +284,7 @@ def _to_pandas(source: Any, where: str) -> pd.DataFrame:  # noqa: ANN401 - any t
         source = source.collect()
     if hasattr(source, "__arrow_c_stream__"):
         require("pandas", extra="data")
-        _require_arrow(f"a table of type {type(source).__name__} is")
+        require_arrow(f"a table of type {type(source).__name__} is")
         return require("pyarrow", extra="data").table(source).to_pandas()
     raise InputError(
         f"expected a table, got {type(source).__name__}",
@@ -324,7 +293,14 @@ def _to_pandas(source: Any, where: str) -> pd.DataFrame:  # noqa: ANN401 - any t
     )
 
 
-def _frame_subject(frame: pd.DataFrame, name: str) -> Subject:
+def frame_subject(frame: pd.DataFrame, name: str) -> Subject:
+    """Identify a frame in memory by `ROW_HASH_METHOD`.
+
+    Raises
+    ------
+    InputError
+        If a column holds objects that have no hash.
+    """
     pandas = require("pandas", extra="data")
     digest = hashlib.sha256()
     for label, dtype in _columns(frame):

@@ -93,6 +93,7 @@ class Context:
                 target=self.settings.data.target,
                 base=self.settings.root,
                 needs_target=name == "test",
+                lazy=True,
             )
 
         return self.once(f"dataset {name}", load, source)

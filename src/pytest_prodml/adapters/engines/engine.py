@@ -42,7 +42,7 @@ class Engine(Protocol):
     def value_counts(self, columns: Sequence[str], *, most: int) -> dict[str, list[tuple[Any, int]]]:
         """Return the most frequent values of each column with their counts, most frequent first.
 
-        Ties are ordered by value as text. Missing cells are not counted. `most` bounds each list.
+        Ties are ordered by value. Missing cells are not counted. `most` bounds each list.
         """
 
     def group_counts(
@@ -58,6 +58,13 @@ class Engine(Protocol):
 
         Numbers and booleans become float64 (NaN where missing), times int64 nanoseconds of UTC as float64
         would lose them: ``datetime64[ns]`` with NaT; everything else object arrays with None.
+        """
+
+    def sample(self, columns: Sequence[str], *, most: int, seed: int) -> Any:  # noqa: ANN401 - pandas' type
+        """Return at most `most` rows as a pandas frame: all of them in row order, or a seeded random sample.
+
+        Every row has the same chance; the same seed gives the same rows on the same engine version. The
+        index is the row's position from 0, or a plain range where the engine keeps no order.
         """
 
 
