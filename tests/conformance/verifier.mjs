@@ -888,7 +888,7 @@ function judgeLimit(one, criterion, policy) {
   const limit = isLeast ? criterion.limit - (criterion.margin ?? 0) : criterion.limit + (criterion.margin ?? 0);
   const isBroken = isLeast ? upper !== null && upper < limit : lower !== null && lower > limit;
   if ((criterion.burden ?? "compliance") === "violation" || policy.burden === "violation")
-    return isBroken && p !== null && p > 1 - level + 1e-3 ? inconclusive("invalid-measurement") : { isBroken, p };
+    return isBroken && p !== null && p > 1 - level + 1e-4 ? inconclusive("invalid-measurement") : { isBroken, p };
   if (isBroken) return { outcome: "fail", reason: "refuted" };
   const isProven = isLeast ? lower !== null && lower >= limit : upper !== null && upper <= limit;
   return isProven ? { outcome: "pass", reason: "proven" } : inconclusive("not-proven");

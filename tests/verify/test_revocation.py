@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.server
+import io
 import ipaddress
 import json
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,12 @@ def test_the_time_of_revocation_delays_nothing(desk: Desk) -> None:
 )
 def test_other_things_on_the_list(desk: Desk, what: Revocation) -> None:
     assert codes(judged(desk, what)) == []
+
+
+def test_what_is_revoked_is_of_its_kind(desk: Desk) -> None:
+    """The id of a key, given as the id of something else, does not take the key away."""
+    keyid = desk.key("ci").keyid
+    assert codes(judged(desk, *(entry(kind, keyid) for kind in ("certificate", "subject", "waiver")))) == []
 
 
 def test_another_key_of_the_role_is_enough(desk: Desk) -> None:
@@ -322,6 +330,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         base = f"https://{self.headers['Host']}"
         redirects = {
             "/hop": f"{base}/list.json",
+            "/hop2": f"{base}/hop",
+            "/hop3": f"{base}/hop2",
+            "/hop4": f"{base}/hop3",
             "/plain": "http://127.0.0.1/list.json",
             "/file": "file:///etc/passwd",
             "/loop": f"{base}/loop",
@@ -421,6 +432,7 @@ def address(server: tuple[str, Path], desk: Desk, monkeypatch: pytest.MonkeyPatc
 def test_it_is_fetched_over_https(desk: Desk, address: str) -> None:
     assert codes(gate(desk, revocations=f"{address}/list.json")) == []
     assert codes(gate(desk, revocations=f"{address}/hop")) == []
+    assert codes(gate(desk, revocations=f"{address}/hop3")) == []
     Handler.body = Path(revocation_list(desk, entry("certificate", desk.build().id))).read_bytes()
     assert codes(gate(desk, revocations=f"{address}/list.json")) == ["revoked"]
 
@@ -432,6 +444,7 @@ def test_it_is_fetched_over_https(desk: Desk, address: str) -> None:
         ("/plain", "redirects to an address that is not https"),
         ("/file", "the server answers 302"),
         ("/loop", "the server answers 302"),
+        ("/hop4", "the server answers 302"),
         ("/huge", "has more than"),
     ],
 )
@@ -454,6 +467,58 @@ def test_a_server_that_nobody_vouches_for(desk: Desk, address: str, monkeypatch:
     monkeypatch.setenv("SSL_CERT_FILE", str(desk.public("other")))
     report = gate(desk, revocations=f"{address}/list.json")
     assert codes(report) == ["revocation-missing"]
+
+
+def test_nobody_vouches_for_it_either_where_python_was_told_not_to_ask(
+    desk: Desk, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A widespread remedy for servers without a certificate: it must not reach into this one."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(desk.public("other")))
+    unverified = ssl._create_unverified_context
+    monkeypatch.setattr(ssl, "_create_default_https_context", unverified)
+    assert codes(gate(desk, revocations=f"{address}/list.json")) == ["revocation-missing"]
+
+
+def test_the_length_of_what_is_fetched(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def limited(size: int) -> bytes:
+        limits = replace(ENVELOPE_LIMITS, size_bytes=size)
+        monkeypatch.setattr("pytest_prodml.verify.fetch.ENVELOPE_LIMITS", limits)
+        return read_revocations_from(f"{address}/list.json")
+
+    longest = len(Handler.body)
+    assert limited(longest) == Handler.body
+    with pytest.raises(RefusalError, match=f"has more than {longest - 1:,} bytes"):
+        limited(longest - 1)
+
+
+def test_no_more_is_taken_from_a_server_than_it_takes_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class Endless(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            asked.append(-1 if size is None else size)
+            return b" "
+
+    monkeypatch.setattr("urllib.request.OpenerDirector.open", lambda *_, **__: Endless())
+    assert read_revocations_from("https://x/list") == b" "
+    assert asked == [ENVELOPE_LIMITS.size_bytes + 1]
+
+
+def test_nothing_waits_for_a_server_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a read of the socket, and not the interpreter when it ends."""
+    seen: list[tuple[object, bool]] = []
+
+    def silent(_: object, url: str, timeout: object = None) -> None:
+        seen.append((timeout, threading.current_thread().daemon))
+        raise OSError(f"{url} is silent")
+
+    monkeypatch.setattr("urllib.request.OpenerDirector.open", silent)
+    for seconds in (7.5, 20.0):
+        with pytest.raises(RefusalError) as refused:
+            read_revocations_from("https://x/list", **({} if seconds == 20.0 else {"seconds": seconds}))
+        assert refused.value.reason.message == "can not be fetched: https://x/list is silent"
+        assert refused.value.reason.path == "https://x/list"
+    assert seen == [(7.5, True), (20.0, True)]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def measurements_of(criterion: Criterion, evidence: Evidence) -> list[Measuremen
 
 
 #: Bounds and p-values are inverted into each other numerically.
-_P_VALUE_TOLERANCE = 1e-3
+_P_VALUE_TOLERANCE = 1e-4
 _SEVERITY = {Outcome.FAIL: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
 
 

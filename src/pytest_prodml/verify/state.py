@@ -243,7 +243,10 @@ def _read(path: Path) -> State:
                 raise _refused(path, "the state can be written by others than its owner")
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 data = file.read(_MAX_BYTES + 1)
-        state = decode(State, parse_json(data, where=str(path)), where=str(path))
+        if len(data) > _MAX_BYTES:
+            # Cut off, it could still be a state, and an older one than was written.
+            raise _refused(path, f"the state has more than {_MAX_BYTES:,} bytes")
+        state = decode(State, parse_json(data))
     except (InputError, MalformedError) as error:
         raise _refused(path, f"the state can not be read: {error.what}") from None
     if state.format != _FORMAT:

@@ -233,7 +233,7 @@ def _need_root_fields(document: TrustDocument, where: str) -> None:
 
 def _decode(value: Any, where: str) -> TrustDocument:  # noqa: ANN401 - parsed TOML
     try:
-        return decode(TrustDocument, _times_as_text(value), where=where, naming=snake_case)
+        return decode(TrustDocument, _times_as_text(value), naming=snake_case)
     except MalformedError as error:
         raise ConfigurationError("\n  ".join([error.what, *error.problems]), where=where) from None
 
@@ -285,7 +285,7 @@ def _trusted_root(text: str, directory: Path, problems: list[str]) -> str:
 def _trusted_root_problems(text: str) -> list[str]:
     """Say why a text is no Sigstore trusted root at all; what is in it is `verify.keyless`'s to judge."""
     try:
-        value = parse_json(text.encode("utf-8", "replace"), where="trusted_root")
+        value = parse_json(text.encode("utf-8", "replace"))
     except MalformedError as error:
         return [f"{error.what} @ $.sigstore.trusted_root"]
     if not isinstance(value, dict) or value.get("mediaType") != TRUSTED_ROOT_MEDIA_TYPE:
