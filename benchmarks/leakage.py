@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pytest_prodml.adapters.tables import Dataset
+from pytest_prodml.adapters.tables import load_dataset
+from pytest_prodml.checks.overlap.columns import shared_columns
+from pytest_prodml.checks.overlap.copies import exact_copies, rounded_copies
 from pytest_prodml.checks.performance.leakage import no_leakage
-from pytest_prodml.checks.performance.leakage.columns import shared_columns
-from pytest_prodml.checks.performance.leakage.copies import exact_copies, rounded_copies
 from pytest_prodml.policy.judge import judge_criteria
 from pytest_prodml.records import Outcome
 from pytest_prodml.statistics.rank_correlation import strength
@@ -91,12 +91,8 @@ def mixed_clients(seed: int) -> pd.DataFrame:
 def outcomes(frame: pd.DataFrame, seed: int) -> set[Outcome]:
     at = 900 if len(frame) < 2_000 else len(frame) * 3 // 4
     first, second = (
-        Dataset(
-            name=name,
-            frame=part.drop(columns="y").reset_index(drop=True),
-            target=part["y"].to_numpy(),
-            material=None,
-            target_name="y",
+        load_dataset(
+            (part.drop(columns="y").reset_index(drop=True), part["y"].to_numpy()), name=name, target="y"
         )
         for name, part in (("reference", frame[:at]), ("test", frame[at:]))
     )
@@ -134,7 +130,7 @@ def searched() -> Iterator[str]:
     for rows in (100_000, 300_000, 1_000_000):
         frame = clean(0, rows)
         first, second = (
-            Dataset(name=name, frame=part.drop(columns="y"), target=None, material=None)
+            load_dataset(part.drop(columns="y"), name=name, target=None)
             for name, part in (("reference", frame[: rows * 3 // 4]), ("test", frame[rows * 3 // 4 :]))
         )
         columns = shared_columns(first, second)

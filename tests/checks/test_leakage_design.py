@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from pytest_prodml.adapters.tables import Dataset, load_dataset
+from pytest_prodml.checks.overlap.columns import shared_columns
+from pytest_prodml.checks.overlap.copies import beyond_chance, exact_copies
 from pytest_prodml.checks.performance.leakage import no_leakage
-from pytest_prodml.checks.performance.leakage.columns import shared_columns
-from pytest_prodml.checks.performance.leakage.copies import beyond_chance, exact_copies
 from pytest_prodml.checks.performance.stability import stable
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Evidence, Measurement

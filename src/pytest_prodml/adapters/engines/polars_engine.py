@@ -323,6 +323,11 @@ class PolarsEngine:
 
     def sample(self, columns: Sequence[str], *, most: int, seed: int) -> Any:  # noqa: ANN401 - pandas' type
         """Return at most `most` rows as a pandas frame, indexed by their positions."""
+        found, places = self.sample_frame(columns, most=most, seed=seed)
+        return to_pandas(found).set_axis(places.to_numpy(), axis=0)
+
+    def sample_frame(self, columns: Sequence[str], *, most: int, seed: int) -> tuple[Any, Any]:
+        """Return the rows of `sample` as a polars frame, and their positions."""
         polars = require("polars", extra="data")
         for name in columns:
             self._column(name)
@@ -333,7 +338,7 @@ class PolarsEngine:
             wanted = polars.Series(np.sort(places), dtype=polars.get_index_type())
             chosen = chosen.filter(polars.col(_ROW).is_in(wanted.implode()))
         found = self._collect(chosen)
-        return to_pandas(found.drop(_ROW)).set_axis(found[_ROW].to_numpy(), axis=0)
+        return found.drop(_ROW), found[_ROW]
 
 
 def to_pandas(frame: Any) -> Any:  # noqa: ANN401 - polars' and pandas' types

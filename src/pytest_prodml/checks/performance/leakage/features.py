@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_prodml.checks.labels import label_column
-from pytest_prodml.checks.performance.leakage.columns import SharedColumn
+from pytest_prodml.checks.overlap.columns import SharedColumn
 from pytest_prodml.errors import InputError
 from pytest_prodml.statistics.design import Design, share_of_weight
 from pytest_prodml.statistics.estimate import Bounds, Estimate, mapped, not_estimable

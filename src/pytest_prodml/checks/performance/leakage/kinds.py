@@ -8,10 +8,12 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pytest_prodml.checks.performance.leakage import adversarial, copies, features, names, splits
-from pytest_prodml.checks.performance.leakage.columns import SharedColumn
+from pytest_prodml.checks.overlap import copies, splits
+from pytest_prodml.checks.overlap.columns import SharedColumn
+from pytest_prodml.checks.overlap.copies import Copies
+from pytest_prodml.checks import two_sample
+from pytest_prodml.checks.performance.leakage import features, names
 from pytest_prodml.checks.performance.leakage.control import skill_after_shuffling
-from pytest_prodml.checks.performance.leakage.copies import Copies
 from pytest_prodml.checks.performance.leakage.request import Finding, Request
 from pytest_prodml.checks.performance.limits import resolved
 from pytest_prodml.errors import InputError
@@ -26,7 +28,6 @@ Found: TypeAlias = Finding | str
 MOST_ROWS = 50_000
 _SHOWN = 20
 _TOLD = 5
-_LEAST_NEAR = 2
 
 
 def _share(rows: Mask, *, method: str, details: Mapping[str, JsonValue], note: str | None = None) -> Finding:
@@ -167,17 +168,11 @@ def duplicates_beyond_chance(request: Request) -> Found:
 
 
 def near_duplicate_rows(request: Request) -> Found:
-    """Measure the share of test rows that are rounded copies of training rows, and no exact ones.
-
-    A single one in all test rows is none: in tables of few columns measured coarsely it happens (in 1 of 60
-    random splits of the 150 irises).
-    """
+    """Measure the share of test rows that are rounded copies of training rows, and no exact ones."""
     if not any(column.is_number for column in request.columns):
         return "no column holds numbers, which could be rounded"
     found = request.rounded_copies
-    near = found.telling & ~request.exact_copies.test
-    if np.count_nonzero(near) < _LEAST_NEAR:
-        near = np.zeros_like(near)
+    near = copies.near_copies(found, request.exact_copies)
     return _share(
         near,
         method=f"share of test rows equal on a grid of {copies.STEP:g} standard deviations, exact",
@@ -260,9 +255,9 @@ def later_dates(request: Request) -> Found:
 def adversarial_auc(request: Request) -> Found:
     """Measure how well a classifier tells training from test rows."""
     return Finding(
-        estimate=adversarial.told_apart(request.columns, request.design, seed=request.seed),
-        n_samples=min(len(request.reference), adversarial.MOST_ROWS)
-        + min(len(request.test), adversarial.MOST_ROWS),
+        estimate=two_sample.told_apart(request.columns, request.design, seed=request.seed),
+        n_samples=min(len(request.reference), two_sample.MOST_ROWS)
+        + min(len(request.test), two_sample.MOST_ROWS),
     )
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pytest_prodml._lazy import require
 from pytest_prodml.adapters.tables import Dataset, column
-from pytest_prodml.checks.performance.leakage.columns import Codes, as_floats, common_codes, instants
+from pytest_prodml.checks.overlap.columns import Codes, as_floats, common_codes, instants
 from pytest_prodml.errors import InputError
 from pytest_prodml.statistics.design import Design, design_of, share_of_weight
 
