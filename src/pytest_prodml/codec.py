@@ -36,6 +36,8 @@ class Limits:
     size_bytes: int = 16 * 2**20
     depth: int = 32
     string_characters: int = 64 * 2**10
+    #: Beyond it parsers that know only doubles read another number (RFC 8785 section 3.2.2.3).
+    largest_integer: int = _LARGEST_INTEGER
 
 
 DEFAULT_LIMITS = Limits()
@@ -77,7 +79,7 @@ def parse_json(data: bytes, *, where: str = "", limits: Limits = DEFAULT_LIMITS)
             object_pairs_hook=_unique_object,
             parse_constant=_refuse_constant,
             parse_float=_finite_float,
-            parse_int=_safe_integer,
+            parse_int=functools.partial(_safe_integer, largest=limits.largest_integer),
         )
     except RecursionError:
         raise MalformedError(f"is nested deeper than {limits.depth}", where=where) from None
@@ -107,11 +109,11 @@ def _finite_float(text: str) -> float:
     return number
 
 
-def _safe_integer(text: str) -> int | float:
+def _safe_integer(text: str, *, largest: int = _LARGEST_INTEGER) -> int | float:
     # The length is looked at first: converting thousands of digits is quadratic, and Python refuses it late.
     if len(text) <= 22:
         number = int(text)
-        if abs(number) <= _LARGEST_INTEGER:
+        if abs(number) <= largest:
             return number
         # RFC 8785 writes a double below 1e21 without an exponent; only such a spelling means one number.
         if canonical_json(float(number)) == text.encode():
