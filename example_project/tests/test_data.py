@@ -21,6 +21,11 @@ def test_schema(ml_data: DataGate, table: Literal["reference", "test"]) -> None:
     ml_data.conforms_to(data=table)
 
 
+def test_same_population(ml_data: DataGate) -> None:
+    """The test clients are drawn as those of the training were: no column lies a tenth away."""
+    ml_data.no_drift(reference="reference", current="test")
+
+
 @pytest.mark.ml_data(gate="data.repeated_rows", severity="warn")
 def test_repeated_rows(prodml: GateSession, prodml_reference: Dataset, prodml_test: Dataset) -> None:
     """No test client is the twin of another client: twins in the training data flatter the model."""

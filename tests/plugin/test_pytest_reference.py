@@ -13,6 +13,8 @@ import pytest
 from plugin.project import Project
 from pytest_prodml.plugin import dimensions
 from pytest_prodml.plugin.data import DataGate
+from pytest_prodml.plugin.data_sources import SourcesOfData
+from pytest_prodml.plugin.data_tables import TablesOfData
 from pytest_prodml.plugin.gates import GateOptions
 from pytest_prodml.plugin.markers import MARKERS
 from pytest_prodml.plugin.performance import PerformanceGate
@@ -26,6 +28,7 @@ from pytest_prodml.plugin.settings import (
 )
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "pytest.md").read_text(encoding="utf-8")
+DATA = (Path(__file__).parents[2] / "docs" / "reference" / "data.md").read_text(encoding="utf-8")
 PERFORMANCE = (Path(__file__).parents[2] / "docs" / "reference" / "performance.md").read_text(
     encoding="utf-8"
 )
@@ -80,7 +83,6 @@ def test_markers() -> None:
 
 
 GATES = {
-    "ml_data": DataGate,
     "ml_fairness": dimensions.FairnessGate,
     "ml_behavior": dimensions.BehaviorGate,
     "ml_latency": dimensions.LatencyGate,
@@ -97,18 +99,23 @@ def test_methods_of_a_fixture(name: str) -> None:
     check_signatures(told, methods)
 
 
-def test_methods_of_performance() -> None:
-    told = dict(re.findall(r"^\| `([a-z_]+)\((.*?)\)` \|", PERFORMANCE, flags=re.MULTILINE))
+@pytest.mark.parametrize(
+    ("fixture", "page", "owners"),
+    [
+        ("ml_data", DATA, [TablesOfData, SourcesOfData, DataGate]),
+        ("ml_performance", PERFORMANCE, [LimitsOfPerformance, PerformanceGate]),
+    ],
+    ids=["ml_data", "ml_performance"],
+)
+def test_methods_of_a_fixture_with_its_own_page(fixture: str, page: str, owners: list[type]) -> None:
+    told = dict(re.findall(r"^\| `([a-z_]+)\((.*?)\)` \|", page, flags=re.MULTILINE))
     methods = {
-        key: value
-        for owner in (LimitsOfPerformance, PerformanceGate)
-        for key, value in vars(owner).items()
-        if not key.startswith("_")
+        key: value for owner in owners for key, value in vars(owner).items() if not key.startswith("_")
     }
     assert list(told) == list(methods)
     check_signatures(told, methods)
-    [row] = [line for line in TEXT.splitlines() if line.startswith("| `ml_performance` | `")]
-    assert re.findall(r"`([a-z_]+)`", row) == ["ml_performance", *methods]
+    [row] = [line for line in TEXT.splitlines() if line.startswith(f"| `{fixture}` | `")]
+    assert re.findall(r"`([a-z_]+)`", row) == [fixture, *methods]
 
 
 def test_every_metric_is_on_the_page() -> None:
@@ -127,7 +134,7 @@ def check_signatures(told: dict[str, str], methods: dict[str, Any]) -> None:
     for method, arguments in told.items():
         parameters = list(inspect.signature(methods[method]).parameters.values())[1:]
         shown = re.sub(r"\([^)]*\)", "()", arguments)
-        names = [part.partition("=")[0] for part in shown.split(", ") if part != "*"]
+        names = [part.partition("=")[0].lstrip("*") for part in shown.split(", ") if part != "*"]
         assert names == [parameter.name for parameter in parameters]
         for parameter in parameters:
             if isinstance(parameter.default, (int, float, bool)):

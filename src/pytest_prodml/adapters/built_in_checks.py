@@ -47,9 +47,16 @@ def is_built_in(check: Any) -> bool:  # noqa: ANN401
         return False
     # A check of the project's own can carry a built-in name and the statistics of its strategy.
     registered = type(check).CHECK_FUNCTION_REGISTRY.get(check.name)
-    own = getattr(check, "_check_fn", None)
-    # Schemas copy their checks, dispatchers included; the functions inside stay the same objects.
-    return registered is not None and type(own) is type(registered) and vars(own) == vars(registered)
+    own: Any = getattr(check, "_check_fn", None)
+    if registered is None or type(own) is not type(registered):
+        return False
+    # Schemas copy their checks, dispatchers included; the functions inside stay the same objects. A backend
+    # that is imported later adds its own to the registered dispatcher, and not to the copies.
+    known = registered._function_registry  # noqa: SLF001 - pandera tells it nowhere else
+    return all(
+        known.get(kind) is function and function.__module__.startswith("pandera.")
+        for kind, function in own._function_registry.items()  # noqa: SLF001
+    )
 
 
 def _compared(column: Column, relation: Relation, value: object) -> Predicate | None:

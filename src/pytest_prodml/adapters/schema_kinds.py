@@ -10,6 +10,23 @@ from pytest_prodml.errors import InputError
 _BACKENDS = ("pandera.pandas", "pandera.polars", "pandera.ibis")
 
 
+def backend_of(schema: Any) -> str:  # noqa: ANN401 - pandera has no types for us
+    """Return ``"pandas"``, ``"polars"`` or ``"ibis"``: whose cells the schema's own checks expect.
+
+    Raises
+    ------
+    InputError
+        If it is no schema.
+    """
+    found = any_schema(schema)
+    for name in _BACKENDS:
+        backend = loaded(name)
+        if backend is not None and isinstance(found, backend.DataFrameSchema):
+            return name.removeprefix("pandera.")
+    # any_schema returns nothing else.
+    raise InputError("the schema is of no known backend", where="schema")
+
+
 def any_schema(schema: Any) -> Any:  # noqa: ANN401 - pandera has no types for us
     """Return the `DataFrameSchema` behind a schema or a model class of pandera's pandas, polars or ibis side.
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pytest_prodml.errors import InputError
-from pytest_prodml.plugin.dimensions import Bound
+from pytest_prodml.plugin.data_sources import SourcesOfData
+from pytest_prodml.plugin.data_tables import Role
 from pytest_prodml.records import Evidence
 
 if TYPE_CHECKING:
-    from pytest_prodml.adapters.engines.engine import Table
-    from pytest_prodml.adapters.tables import Dataset
+    from pytest_prodml.checks.data.predictions import Task as PredictionTask
+    from pytest_prodml.checks.data.summaries import Summary
     from pytest_prodml.checks.deepchecks import OnWarn, Task
 
-Role: TypeAlias = Literal["test", "reference", "current"]
-_ROLES = ("test", "reference", "current")
 
-
-class DataGate(Bound):
+class DataGate(SourcesOfData):
     """What the `ml_data` fixture returns."""
 
     def conforms_to(
@@ -36,8 +33,8 @@ class DataGate(Bound):
 
         Parameters
         ----------
-        schema : pandera schema, optional
-            Default: the fixture `prodml_schema`.
+        schema : pandera schema or path, optional
+            Also a schema file; default what the fixture `prodml_schema` gives.
         data : {"test", "reference", "current"}
             Which table: that of the fixture ``prodml_<data>``.
         at_most : float
@@ -55,6 +52,8 @@ class DataGate(Bound):
         rules = self._request.getfixturevalue("prodml_schema") if schema is None else schema
         table = self._source(data)
         entity = self._context.settings.data.entity
+        if isinstance(rules, (str, Path)):
+            rules = self._context.settings.at(str(rules))
         return self._session.settle(
             lambda: conforms_to(
                 rules,
@@ -88,6 +87,7 @@ class DataGate(Bound):
         measures: Mapping[str, str] | None = None,
         columns: Sequence[str] | None = None,
         ignore: Sequence[str] = (),
+        summaries: Mapping[str, Summary] | None = None,
         missing_at_most: float = 0.05,
         burden: str = "compliance",
     ) -> Evidence:
@@ -107,11 +107,93 @@ class DataGate(Bound):
                 measures=measures,
                 columns=columns,
                 ignore=ignore,
+                summaries=summaries,
                 missing_at_most=missing_at_most,
                 entity=self._context.settings.data.entity,
                 burden=burden,
                 **self._session.tail,
             )
+        )
+
+    def no_joint_drift(
+        self,
+        *,
+        reference: Role = "reference",
+        current: Role = "current",
+        at_most: float = 0.6,
+        columns: Sequence[str] | None = None,
+        ignore: Sequence[str] = (),
+        burden: str = "compliance",
+    ) -> Evidence:
+        """Show that a classifier can hardly tell two tables apart; see `checks.data.no_joint_drift`.
+
+        The configured entity says whose rows belong together.
+        """
+        __tracebackhide__ = True
+        from pytest_prodml.checks.data import no_joint_drift
+
+        first, second = self._table(reference), self._table(current)
+        return self._session.settle(
+            lambda: no_joint_drift(
+                first,
+                second,
+                at_most=at_most,
+                columns=columns,
+                ignore=ignore,
+                entity=self._context.settings.data.entity,
+                burden=burden,
+                **self._session.tail,
+            )
+        )
+
+    def no_prediction_drift(
+        self,
+        *,
+        reference: Role = "reference",
+        current: Role = "current",
+        at_most: float = 0.1,
+        decisions_at_most: float = 0.05,
+        decisions: bool = True,
+        burden: str = "compliance",
+    ) -> Evidence:
+        """Show that the model's answers did not move; see `checks.data.no_prediction_drift`.
+
+        Parameters
+        ----------
+        reference, current : {"test", "reference", "current"}
+            The tables that the model answers.
+        at_most, decisions_at_most : float
+            How far scores, and shares of decisions, may move.
+        decisions : bool
+            Compare decided labels too; False for a model that predicts numbers.
+        """
+        __tracebackhide__ = True
+        from pytest_prodml.checks.data import no_prediction_drift
+        from pytest_prodml.plugin.subjects import ModelOnData
+
+        context, given = self._context, self._request.getfixturevalue
+        model = given("prodml_model")
+        before, after = (
+            ModelOnData(context, model, context.dataset(self._given(role), role))
+            for role in (reference, current)
+        )
+        return self._session.settle(
+            lambda: no_prediction_drift(
+                before.scores,
+                after.scores,
+                reference_decisions=before.decisions if decisions else None,
+                current_decisions=after.decisions if decisions else None,
+                positive_label=context.settings.model.positive if before.classes is None else None,
+                labels=before.classes,
+                at_most=at_most,
+                decisions_at_most=decisions_at_most,
+                reference_groups=before.column("entity"),
+                current_groups=after.column("entity"),
+                burden=burden,
+                **self._session.tail,
+            ),
+            subjects=[before.predictor.subject],
+            materials=[before.dataset.material, after.dataset.material],
         )
 
     def deepchecks(
@@ -166,38 +248,60 @@ class DataGate(Bound):
             self._request, self._session, self._context, suite, data=data, against=against, options=options
         )
 
-    def _source(self, role: str) -> Dataset | Table:
-        """Return what the fixture of a table gives: a frame as the project has it, anything else opened."""
+    def predictions_conform(
+        self,
+        *,
+        task: PredictionTask = "probabilities",
+        classes: Sequence[object] | None = None,
+        low: float | None = None,
+        high: float | None = None,
+        sum_to_one: bool | None = None,
+        tolerance: float = 1e-6,
+        may_be_constant: bool = False,
+    ) -> Evidence:
+        """Show that the model answers by what it can mean; see `checks.data.predictions_conform`.
+
+        Parameters
+        ----------
+        task : {"probabilities", "scores", "regression", "labels"}
+            What is asked of `prodml_model` on `prodml_test`: its scores, or the labels that it decides for.
+        classes : sequence, optional
+            The labels that may be predicted; default those of the test data.
+        low, high : float, optional
+            Where scores must lie, ends included; default [0, 1] for probabilities.
+        sum_to_one : bool, optional
+            Whether the scores of a row sum to one; default for probabilities of more than two classes.
+        tolerance : float
+            How far a sum may be from one, and a number from its range.
+        may_be_constant : bool
+            Accept that all rows get the same answer.
+        """
         __tracebackhide__ = True
-        from pytest_prodml.adapters.tables import as_pandas
+        from pytest_prodml.checks.data import predictions_conform
+        from pytest_prodml.plugin.subjects import ModelOnData
 
-        source = self._given(role)
-        if as_pandas(source) is not None or isinstance(source, (tuple, list)):
-            return self._context.dataset(source, role)
-        return self._table(role)
+        given = self._request.getfixturevalue
+        model = ModelOnData(self._context, given("prodml_model"), given("prodml_test"))
+        rows = model.dataset.frame
+        known = (
+            list(dict.fromkeys(model.labels.tolist())) if task == "labels" and classes is None else classes
+        )
 
-    def _table(self, role: str) -> Table:
-        """Open a table; of a file nothing is loaded."""
-        __tracebackhide__ = True
-        return self._context.once(f"table {role}", lambda source: self._open(source, role), self._given(role))
-
-    def _open(self, source: object, role: str) -> Table:
-        from pytest_prodml.adapters.engines.opening import open_table
-        from pytest_prodml.adapters.tables import Dataset
-
-        settings = self._context.settings
-        if isinstance(source, (tuple, list)):
-            source = self._context.dataset(source, role)
-        if isinstance(source, Dataset) and source.path is not None:
-            source = source.path
-        table = open_table(source, name=role, base=settings.root)
-        target = settings.data.target
-        return replace(table, target_name=target) if target in table.engine.columns() else table
-
-    def _given(self, role: str) -> object:
-        __tracebackhide__ = True
-        if role not in _ROLES:
-            raise InputError(
-                f"there is no table {role!r}", where="ml_data", hint="test, reference or current"
+        def check() -> Evidence:
+            ask = model.predictor.predict if task == "labels" else model.predictor.predict_score
+            return predictions_conform(
+                ask(rows),
+                task=task,
+                n_rows=len(rows),
+                classes=known,
+                low=low,
+                high=high,
+                sum_to_one=sum_to_one,
+                tolerance=tolerance,
+                may_be_constant=may_be_constant,
+                **self._session.tail,
             )
-        return self._request.getfixturevalue(f"prodml_{role}")
+
+        return self._session.settle(
+            check, subjects=[model.predictor.subject], materials=[model.dataset.material]
+        )

@@ -98,14 +98,14 @@ def prodml_current(pytestconfig: pytest.Config) -> Any:  # noqa: ANN401 - any ta
 
 
 @pytest.fixture(scope="session")
-def prodml_schema() -> Any:  # noqa: ANN401 - a pandera schema
-    """Provide the schema that the data must conform to: override it in conftest.py, there is no default.
+def prodml_schema(pytestconfig: pytest.Config) -> Any:  # noqa: ANN401 - a pandera schema
+    """Provide the schema that the data must conform to. Default: the file at `schema` of [tool.prodml.data].
 
-    Return a pandera DataFrameSchema or DataFrameModel.
+    Override it to return a pandera DataFrameSchema or DataFrameModel, or the path of a schema file.
     """
-    from pytest_prodml.plugin.subjects import no_schema
+    from pytest_prodml.plugin.subjects import default_schema
 
-    return no_schema()
+    return default_schema(pytestconfig)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_prodml.errors import InputError
 from pytest_prodml.plugin.answers import answers, needs_of
 from pytest_prodml.plugin.performance_limits import LimitsOfPerformance
 from pytest_prodml.plugin.subjects import ModelOnData
@@ -30,27 +31,96 @@ class PerformanceGate(LimitsOfPerformance):
         strategy: Literal["quantile", "uniform"] = "quantile",
         multiclass: Literal["top_label", "class_wise"] = "top_label",
         by: str | Sequence[str] | None = None,
+        data: Literal["test", "reference", "current"] = "test",
         level: float | None = None,
     ) -> Evidence:
         """Show that probabilities come true as often as they say; see `checks.performance.calibrated`.
 
-        `by` names columns; the limits have to be kept in every group of each as well.
+        `by` names columns; the limits have to be kept in every group of each as well. `data` names the
+        fixture ``prodml_<data>``: of current rows, this shows that what the scores mean did not change.
         """
         __tracebackhide__ = True
         from pytest_prodml.checks.performance import Needs, calibrated
 
-        return self._settle(
+        model = self._on(data)
+        return self._settle_on(
+            model,
             lambda: calibrated(
-                answers(self._model, Needs.SCORES),
+                answers(model, Needs.SCORES),
                 at_most=at_most,
                 slope=slope,
                 intercept=intercept,
                 bins=bins,
                 strategy=strategy,
                 multiclass=multiclass,
-                by=None if by is None else self._model.groups(by),
+                by=None if by is None else model.groups(by),
                 **self._tail(level),
+            ),
+        )
+
+    def not_worse_on(
+        self,
+        current: str,
+        metric: str | Metric,
+        margin: float,
+        *,
+        threshold: float | None = None,
+        level: float | None = None,
+        burden: str | None = None,
+    ) -> Evidence:
+        """Show that the model is not worse on newer labelled rows; see `checks.performance.not_worse_on`.
+
+        Parameters
+        ----------
+        current : {"current", "reference"}
+            Which rows are compared with `prodml_test`: those of the fixture ``prodml_<current>``.
+        metric, margin : str or Metric, float
+            What is compared, and how much worse it may be.
+        threshold, level, burden
+            As for `at_least`.
+        """
+        __tracebackhide__ = True
+        from pytest_prodml.checks.performance import not_worse_on
+
+        if current == "test":
+            raise InputError(
+                "the test data can not be compared with themselves",
+                where="not_worse_on",
+                hint='not_worse_on("current", ...)',
             )
+        model = self._on(current)
+        return self._settle_on(
+            model,
+            lambda: not_worse_on(
+                metric,
+                answers(model, needs_of(metric), threshold),
+                answers(self._model, needs_of(metric), threshold),
+                margin=margin,
+                burden=self._burden(burden),
+                current_name=current,
+                **self._tail(level),
+            ),
+        )
+
+    def _on(self, role: str) -> ModelOnData:
+        """Return the model on another table than `prodml_test`."""
+        __tracebackhide__ = True
+        if role == "test":
+            return self._model
+        if role not in {"reference", "current"}:
+            raise InputError(
+                f"there is no table {role!r}", where="ml_performance", hint="test, reference or current"
+            )
+        rows = self._request.getfixturevalue(f"prodml_{role}")
+        return ModelOnData(self._context, self._model.predictor, self._context.dataset(rows, role))
+
+    def _settle_on(self, model: ModelOnData, check: Callable[[], Evidence]) -> Evidence:
+        """Settle a check about another table; a material that is named twice counts once."""
+        __tracebackhide__ = True
+        return self._session.settle(
+            check,
+            subjects=[model.predictor.subject],
+            materials=[model.dataset.material, self._model.dataset.material],
         )
 
     def threshold_is_right(

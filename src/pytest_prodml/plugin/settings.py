@@ -51,12 +51,13 @@ class DataSettings:
 
     Rows with the same `entity` (a client, a document) are not independent: bounds count entities. A row
     stands for `sample_weight` rows of the population. `query` names the rows that are ranked against each
-    other, `timestamp` the time of a row.
+    other, `timestamp` the time of a row. `schema` is the file that says what every row must be.
     """
 
     reference: str | None = None
     test: str | None = None
     current: str | None = None
+    schema: str | None = None
     target: str | None = None
     sensitive: tuple[str, ...] = ()
     entity: str | None = None

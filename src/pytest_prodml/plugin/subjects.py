@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -141,21 +142,24 @@ def default_data(config: pytest.Config, name: str) -> Dataset:
     return context.dataset(path, name)
 
 
-def no_schema() -> NoReturn:
-    """Say how to provide a schema.
+def default_schema(config: pytest.Config) -> Path:
+    """Return the configured schema file.
 
     Raises
     ------
     ConfigurationError
-        Always.
+        If none is configured.
     """
     __tracebackhide__ = True
-    raise ConfigurationError(
-        "there is no schema",
-        where="prodml_schema",
-        hint="override the fixture prodml_schema in conftest.py to return a pandera schema, "
-        "or give one: ml_data.conforms_to(schema)",
-    )
+    settings = context_of(config).settings
+    if settings.data.schema is None:
+        raise ConfigurationError(
+            "there is no schema",
+            where=settings.source,
+            hint='set schema = "schema.yaml" under [tool.prodml.data], override the fixture prodml_schema in '
+            "conftest.py to return a pandera schema, or give one: ml_data.conforms_to(schema)",
+        )
+    return settings.at(settings.data.schema)
 
 
 class ModelOnData:

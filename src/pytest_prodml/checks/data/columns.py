@@ -17,7 +17,7 @@ CATEGORIES = frozenset((Kind.TEXT, Kind.CATEGORY, Kind.BOOLEAN))
 TIMES = frozenset((Kind.DATE, Kind.TIME, Kind.DATETIME))
 
 _OF_CATEGORIES = frozenset(("total_variation", "population_stability_index", "jensen_shannon"))
-_OF_NUMBERS = frozenset(("kolmogorov_smirnov", "wasserstein", "population_stability_index", "jensen_shannon"))
+OF_NUMBERS = frozenset(("kolmogorov_smirnov", "wasserstein", "population_stability_index", "jensen_shannon"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,7 @@ def choose(
     ignore: Collection[str],
     measures: Mapping[str, str],
     entity: str | None,
+    summarized: Collection[str] = (),
 ) -> Chosen:
     """Choose the columns to compare and their measures; see `drift.no_drift` for the parameters.
 
@@ -48,7 +49,7 @@ def choose(
         If a named column or measure does not exist, a column has no distribution, or none is left.
     """
     ours, theirs = reference.engine.columns(), current.engine.columns()
-    for name in (*(columns or ()), *ignore, *measures, *([entity] if entity else [])):
+    for name in (*(columns or ()), *ignore, *measures, *summarized, *([entity] if entity else [])):
         if name not in ours and name not in theirs:
             raise InputError(
                 f"there is no column {name!r}", where=reference.where, hint=nearest(name, list(ours))
@@ -60,7 +61,7 @@ def choose(
     gone = [name for name in wanted if name not in theirs]
     retyped = []
     for name in wanted:
-        if name in gone:
+        if name in gone or name in summarized:
             continue
         asked = name in measures or (columns is not None and name in columns)
         if ours[name].kind in TIMES and not asked:
@@ -74,7 +75,7 @@ def choose(
             retyped.append(name)
             continue
         how[name] = _measure(name, family, measures.get(name))
-    if not how and not gone and not retyped:
+    if not how and not gone and not retyped and not summarized:
         raise InputError("no column is left to compare", where=reference.where)
     return Chosen(
         names=tuple(how),
@@ -101,7 +102,7 @@ def _family_of(column: Column, table: Table) -> str:
 
 
 def _measure(name: str, family: str, asked: str | None) -> str:
-    known = _OF_CATEGORIES if family == "category" else _OF_NUMBERS
+    known = _OF_CATEGORIES if family == "category" else OF_NUMBERS
     if asked is None:
         return "total_variation" if family == "category" else "kolmogorov_smirnov"
     if asked not in known:

@@ -7,17 +7,19 @@ that had to be evaluated on a sample is a share with bounds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_prodml.adapters.engines.engine import Table
 from pytest_prodml.adapters.engines.opening import open_table
+from pytest_prodml.adapters.schema_files import read_schema
 from pytest_prodml.adapters.schema_kinds import any_schema
 from pytest_prodml.adapters.tables import Dataset, as_pandas, materials_of
 from pytest_prodml.checks.counts import at_most as limited
 from pytest_prodml.checks.counts import check_count, check_share, exact, plain, share
 from pytest_prodml.checks.data.findings import Finding, Findings, find
 from pytest_prodml.errors import InputError
-from pytest_prodml.records import Evidence, JsonValue, Measurement
+from pytest_prodml.records import Evidence, JsonValue, Measurement, Subject
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,10 +59,11 @@ def conforms_to(
 
     Parameters
     ----------
-    schema : pandera DataFrameSchema or DataFrameModel
-        Of pandera's pandas, polars or ibis backend. All of it is evaluated, whatever pandera's environment
+    schema : pandera DataFrameSchema or DataFrameModel, or a path
+        Of pandera's pandas, polars or ibis backend, or a schema file (see `adapters.schema_files`), whose
+        types are compared by kind on every engine. All of it is evaluated, whatever pandera's environment
         variables or the schema's own settings say. Rules with ``raise_warning=True`` are counted and not
-        judged.
+        judged. Checks of your own in a schema of pandera.polars need a table that polars reads.
     data : Table, Dataset, frame or path
         The label column of a `Dataset`, or of a `Table` that knows it, is checked too if the schema names it.
         A CSV file is typed by polars after all its rows: whole numbers with missing cells stay whole.
@@ -84,11 +87,22 @@ def conforms_to(
     """
     check_count(at_most)
     check_share(sampled_at_most, "sampled_at_most")
+    from_file = isinstance(schema, (str, Path))
+    schema, sources = _read(schema)
     table, frame = _opened(schema, data)
     for name in keys:
         if name not in table.engine.columns():
             raise InputError(f"there is no column {name!r} to name rows by", where=table.where)
-    found = find(schema, table, frame=frame, keys=keys, most_examples=_MOST_ROWS, seed=seed)
+    found = find(
+        schema,
+        table,
+        frame=frame,
+        keys=keys,
+        most_examples=_MOST_ROWS,
+        seed=seed,
+        # A file is written for a table that may lie anywhere: its types are kinds, on a pandas frame too.
+        native_types=not from_file,
+    )
     broken = [item for item in found.items if item.is_evaluated]
     crashed = [item for item in found.items if not item.is_evaluated]
     if crashed and all(item.warns_only for item in broken):
@@ -121,10 +135,17 @@ def conforms_to(
         gate_id=gate_id,
         measurements=tuple(measurements),
         criteria=tuple(criteria),
-        materials=(table.material,) if table.material is not None else materials_of(data),
+        materials=(*((table.material,) if table.material is not None else materials_of(data)), *sources),
         seed=seed,
         details=_details(broken, found, keys, redact=redact),
     )
+
+
+def _read(schema: Any) -> tuple[Any, tuple[Subject, ...]]:  # noqa: ANN401
+    if not isinstance(schema, (str, Path)):
+        return schema, ()
+    found, source = read_schema(Path(schema))
+    return found, (source,)
 
 
 def _opened(schema: Any, data: Any) -> tuple[Table, pd.DataFrame | None]:  # noqa: ANN401

@@ -29,17 +29,23 @@ _SHOWN_BINS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """What was found about one column: its distance, and how the share of its missing cells changed."""
+    """What was found about one column: its distance, and how the share of its missing cells changed.
+
+    `of` is the column where `name` is one of several numbers that summarize it: the first of them carries
+    `missing`, the others None.
+    """
 
     name: str
     measure: str
     estimate: Estimate
-    missing: Estimate
+    missing: Estimate | None
     n_rows: int
     shown: dict[str, JsonValue] | None = None
+    of: str | None = None
 
 
-def _missing(sizes: Sizes, name: str) -> Estimate:
+def missing_change(sizes: Sizes, name: str) -> Estimate:
+    """Estimate how the share of missing cells changed: current minus reference."""
     before, after = sizes.missing[name]
     n, m = sizes.effective(sizes.reference, sizes.current)
     share = (before / sizes.reference, after / sizes.current)
@@ -78,7 +84,7 @@ def categories(reference: Table, current: Table, chosen: Chosen, sizes: Sizes) -
                 name=name,
                 measure=chosen.measures[name],
                 estimate=estimate,
-                missing=_missing(sizes, name),
+                missing=missing_change(sizes, name),
                 n_rows=min(sizes.reference, sizes.current),
                 shown=_shown([str(value)[:40] for value in values[:_SHOWN_BINS]], counts, name),
             )
@@ -102,7 +108,7 @@ def numbers(reference: Table, current: Table, chosen: Chosen, sizes: Sizes, seed
     for name in names:
         if small:
             first, second = _values(reference, name), _values(current, name)
-            estimate = _of_values(chosen.measures[name], first, second, sizes)
+            estimate = of_values(chosen.measures[name], first, second, sizes)
             cells = _cells(first)
             counts = [
                 np.bincount(np.searchsorted(cells, side), minlength=len(cells) + 1)
@@ -118,7 +124,7 @@ def numbers(reference: Table, current: Table, chosen: Chosen, sizes: Sizes, seed
                 name=name,
                 measure=chosen.measures[name],
                 estimate=estimate,
-                missing=_missing(sizes, name),
+                missing=missing_change(sizes, name),
                 n_rows=min(sizes.reference, sizes.current),
                 shown=_shown([float(edge) for edge in cells], counts, name),
             )
@@ -147,7 +153,8 @@ def _edges(reference: Table, current: Table, names: Sequence[str], seed: int) ->
     return found
 
 
-def _of_values(measure: str, first: Any, second: Any, sizes: Sizes) -> Estimate:  # noqa: ANN401 - arrays
+def of_values(measure: str, first: Any, second: Any, sizes: Sizes) -> Estimate:  # noqa: ANN401 - arrays
+    """Estimate the distance of two columns of numbers, value by value."""
     effective = sizes.effective(len(first), len(second))
     if measure == "kolmogorov_smirnov":
         return drift.kolmogorov_smirnov(first, second, n_effective=effective)

@@ -11,6 +11,7 @@ from pytest_prodml.adapters.engines.engine import Table
 from pytest_prodml.checks.counts import check_share, exact
 from pytest_prodml.checks.data.columns import Chosen, choose, sizes_of
 from pytest_prodml.checks.data.distances import Moved, categories, numbers
+from pytest_prodml.checks.data.summaries import Summary, summarized
 from pytest_prodml.checks.evidence import checked_burden, evidence, measurement
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Burden, Comparison, Criterion, Evidence, JsonValue, Measurement
@@ -39,6 +40,7 @@ def no_drift(
     measures: Mapping[str, str] | None = None,
     columns: Collection[str] | None = None,
     ignore: Collection[str] = (),
+    summaries: Mapping[str, Summary] | None = None,
     missing_at_most: float = 0.05,
     entity: str | None = None,
     burden: str = "compliance",
@@ -66,6 +68,11 @@ def no_drift(
     columns, ignore : collection of str
         Compare these only; leave these out. Time stamps move by their nature and are only compared where
         `columns` or `measures` names them.
+    summaries : mapping of str to callable, optional
+        For columns of text, images or nested cells: a function from a pandas Series of the cells that are not
+        missing to one number, or a row of numbers (an embedding), for each. The numbers are compared as
+        columns ``"name[0]"``, ``"name[1]"`` ... ; limits and measures may also name the column itself. Of
+        more than 20,000 rows a random sample is drawn, which ``details["summaries"]`` tells.
     missing_at_most : float
         By how much the share of missing cells of a column may change, up or down.
     entity : str, optional
@@ -91,17 +98,20 @@ def no_drift(
     checked_level(confidence_level)
     check_share(missing_at_most, "missing_at_most")
     asked_burden = checked_burden(burden)
-    chosen = choose(reference, current, columns, ignore, measures or {}, entity)
-    sizes = sizes_of(reference, current, chosen.names, entity)
+    chosen = choose(reference, current, columns, ignore, measures or {}, entity, summaries or ())
+    asked = {name: function for name, function in (summaries or {}).items() if name not in chosen.gone}
+    sizes = sizes_of(reference, current, (*chosen.names, *asked), entity)
     moved = [
         *categories(reference, current, chosen, sizes),
         *numbers(reference, current, chosen, sizes, seed),
     ]
     order = {name: place for place, name in enumerate(chosen.names)}
     moved.sort(key=lambda item: order[item.name])
+    of_summaries, told_of_summaries = summarized(reference, current, asked, measures or {}, sizes, seed)
+    moved += of_summaries
     measurements, criteria = [], []
     for item in moved:
-        limit = _limit(item.name, item.measure, limits)
+        limit = _limit(item, limits)
         criterion = Criterion(
             metric=item.measure,
             comparison=Comparison.AT_MOST,
@@ -111,21 +121,25 @@ def no_drift(
         )
         family = 1 if asked_burden is Burden.VIOLATION else len(moved)
         measurements.append(_distance(item, criterion, family, confidence_level))
+        criteria.append(criterion)
+        if item.missing is None:
+            continue
+        group = item.of or item.name
         pair = [
-            Criterion(metric=_MISSING, comparison=side, limit=edge, group=item.name, burden=asked_burden)
+            Criterion(metric=_MISSING, comparison=side, limit=edge, group=group, burden=asked_burden)
             for side, edge in ((Comparison.AT_MOST, missing_at_most), (Comparison.AT_LEAST, -missing_at_most))
         ]
         measurements.append(
             measurement(
                 _MISSING,
-                _family(item.missing, family, both=True),
+                for_family(item.missing, family, both=True),
                 criteria=pair,
-                n_samples=item.n_rows,
+                n_samples=min(sizes.reference, sizes.current),
                 confidence_level=confidence_level,
-                group=item.name,
+                group=group,
             )
         )
-        criteria += [criterion, *pair]
+        criteria += pair
     for metric, names in ((_GONE, chosen.gone), (_RETYPED, chosen.retyped)):
         told = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
         measurements.append(exact(metric, len(names), sizes.current, unit="columns", note=told or None))
@@ -135,7 +149,8 @@ def no_drift(
         measurements,
         criteria,
         seed=seed,
-        details=_details(moved, chosen, reference, current),
+        details=_details(moved, chosen, reference, current)
+        | ({"summaries": told_of_summaries} if told_of_summaries else {}),
     )
     materials = tuple(table.material for table in (reference, current) if table.material is not None)
     return replace(found, materials=materials)
@@ -146,19 +161,26 @@ _GONE = "missing_columns"
 _RETYPED = "retyped_columns"
 
 
-def _limit(name: str, measure: str, limits: float | Mapping[str, float] | None) -> float:
+def _limit(item: Moved, limits: float | Mapping[str, float] | None) -> float:
+    """Return the margin of a column: by its name, the summarized column's, or the longest beginning."""
     given: Any = limits
     if isinstance(limits, Mapping):
-        fitting = [key for key in limits if key == name or (key.endswith("*") and name.startswith(key[:-1]))]
-        given = limits[max(fitting, key=lambda key: (key == name, len(key)))] if fitting else None
+        name = item.name
+        fitting = [
+            key
+            for key in limits
+            if key in {name, item.of} or (key.endswith("*") and name.startswith(key[:-1]))
+        ]
+        best = max(fitting, key=lambda key: (key == name, key == item.of, len(key)), default=None)
+        given = None if best is None else limits[best]
     if given is None:
-        return DEFAULT_LIMITS[measure]
+        return DEFAULT_LIMITS[item.measure]
     if not isinstance(given, (int, float)) or not 0 <= given < float("inf"):
-        raise InputError(f"the margin of {name!r} must be a number from 0 on, got {given!r}")
+        raise InputError(f"the margin of {item.name!r} must be a number from 0 on, got {given!r}")
     return float(given)
 
 
-def _family(estimate: Estimate, size: int, *, both: bool = False) -> Estimate:
+def for_family(estimate: Estimate, size: int, *, both: bool = False) -> Estimate:
     """Make the side that accuses hold for a family of columns at once."""
     if size == 1:
         return estimate
@@ -174,7 +196,7 @@ def _family(estimate: Estimate, size: int, *, both: bool = False) -> Estimate:
 def _distance(item: Moved, criterion: Criterion, family: int, confidence_level: float) -> Measurement:
     return measurement(
         item.measure,
-        _family(item.estimate, family),
+        for_family(item.estimate, family),
         criteria=[criterion],
         n_samples=item.n_rows,
         confidence_level=confidence_level,
@@ -192,7 +214,7 @@ def _details(
             "column": item.name,
             "measure": item.measure,
             "distance": item.estimate.value,
-            "missing_share_change": item.missing.value,
+            "missing_share_change": None if item.missing is None else item.missing.value,
         }
         for item in ranked[:_MOST_LISTED]
     ]

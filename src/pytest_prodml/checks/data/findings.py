@@ -18,7 +18,9 @@ from pytest_prodml.adapters.engines.expressions import (
     Repeated,
     Rows,
 )
-from pytest_prodml.adapters.schema_kinds import any_schema
+from pytest_prodml.adapters.engines.polars_engine import PolarsEngine
+from pytest_prodml.adapters.polars_checks import broken_checks
+from pytest_prodml.adapters.schema_kinds import any_schema, backend_of
 from pytest_prodml.adapters.schemas import TABLE, Violation, violations
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import JsonValue
@@ -77,6 +79,7 @@ def find(
     keys: Sequence[str] = (),
     most_examples: int,
     seed: int,
+    native_types: bool = True,
 ) -> Findings:
     """Evaluate a schema on all rows.
 
@@ -98,13 +101,16 @@ def find(
         Examples for each rule.
     seed : int
         Of the sample.
+    native_types : bool
+        Let pandera compare the types of a pandas frame itself; else kinds and widths are compared.
 
     Raises
     ------
     InputError
         If the table has no rows, or pandera could not evaluate its part at all.
     """
-    dtypes = None if frame is None else dict(frame.dtypes)
+    native = native_types and backend_of(schema) == "pandas"
+    dtypes = dict(frame.dtypes) if frame is not None and native else None
     contract = compile_schema(schema, _columns(schema, table), dtypes=dtypes)
     asked = _asked(contract.rules)
     answers = table.engine.aggregate(asked)
@@ -128,12 +134,8 @@ def find(
     ]
     looked_at = n_rows
     if contract.opaque is not None:
-        rows = _rows_for_pandera(contract, table, frame, seed)
-        looked_at = len(rows)
-        items += [
-            _by_pandera(item, rows, keys, most_examples)
-            for item in violations(contract.opaque, rows, examples=most_examples)
-        ]
+        looked_at, found = _opaque(contract, table, frame, keys, most_examples, seed)
+        items += found
     return Findings(
         n_rows=n_rows,
         n_looked_at=looked_at,
@@ -210,14 +212,71 @@ def _whole(mismatch: Mismatch, n_rows: int) -> Finding:
     )
 
 
-def _rows_for_pandera(
-    contract: Contract, table: Table, frame: pd.DataFrame | None, seed: int
-) -> pd.DataFrame:
-    if frame is not None:
-        return frame
-    columns = contract.opaque_columns or tuple(_columns(contract.opaque, table))
-    rows: pd.DataFrame = table.engine.sample(columns, most=MOST_SAMPLED_ROWS, seed=seed)
-    return rows
+def _opaque(
+    contract: Contract,
+    table: Table,
+    frame: pd.DataFrame | None,
+    keys: Sequence[str],
+    most: int,
+    seed: int,
+) -> tuple[int, list[Finding]]:
+    """Let pandera evaluate what only it can; return on how many rows, and what does not hold."""
+    backend = backend_of(contract.opaque)
+    if backend == "polars":
+        return _by_polars(contract, table, keys, most, seed)
+    if backend == "ibis":
+        rule, why = next(iter(contract.reasons.items()))
+        raise InputError(
+            f"the rule {rule!r} of a schema of pandera.ibis was not evaluated: {why}",
+            where=table.where,
+            hint="write it as a built-in check, or the schema with pandera.pandas",
+        )
+    rows = frame
+    if rows is None:
+        rows = table.engine.sample(_read(contract, table, keys), most=MOST_SAMPLED_ROWS, seed=seed)
+    found = violations(contract.opaque, rows, examples=most)
+    return len(rows), [_by_pandera(item, rows, keys, most) for item in found]
+
+
+def _read(contract: Contract, table: Table, keys: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that pandera's part reads, and the keys shown with them."""
+    own = contract.opaque_columns or tuple(_columns(contract.opaque, table))
+    return tuple(dict.fromkeys((*own, *keys)))
+
+
+def _by_polars(
+    contract: Contract, table: Table, keys: Sequence[str], most: int, seed: int
+) -> tuple[int, list[Finding]]:
+    if not isinstance(table.engine, PolarsEngine):
+        rule, why = next(iter(contract.reasons.items()))
+        raise InputError(
+            f"the rule {rule!r} of a schema of pandera.polars was not evaluated: {why}, and the rows lie in "
+            f"{table.engine.name}",
+            where=table.where,
+            hint="write it as a built-in check, the schema with pandera.pandas, or let polars read the table",
+        )
+    columns = _read(contract, table, keys)
+    rows, places = table.engine.sample_frame(columns, most=MOST_SAMPLED_ROWS, seed=seed)
+    found = []
+    for item in broken_checks(contract.opaque, rows, most_examples=most):
+        names = [name for name in dict.fromkeys((item.column, *keys)) if name in columns]
+        examples = tuple(
+            Example(row=places[place], cells={name: rows[name][place] for name in names})
+            for place in item.places or ()
+        )
+        found.append(
+            Finding(
+                column=item.column,
+                rule=item.rule,
+                n_rows=item.n_rows,
+                n_looked_at=len(rows),
+                examples=examples,
+                note=item.note,
+                is_evaluated=item.is_evaluated,
+                warns_only=item.warns_only,
+            )
+        )
+    return len(rows), found
 
 
 def _by_pandera(item: Violation, rows: pd.DataFrame, keys: Sequence[str], most: int) -> Finding:

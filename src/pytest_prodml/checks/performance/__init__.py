@@ -5,6 +5,7 @@ Names are scikit-learn's. Each metric's interval is the one whose worst measured
 """
 
 from pytest_prodml.checks.performance.calibration import calibrated
+from pytest_prodml.checks.performance.concept import not_worse_on
 from pytest_prodml.checks.performance.fallback import custom_metric
 from pytest_prodml.checks.performance.leakage import no_leakage
 from pytest_prodml.checks.performance.limits import at_least, at_most, between
@@ -32,6 +33,7 @@ __all__ = [
     "custom_metric",
     "metric_named",
     "no_leakage",
+    "not_worse_on",
     "not_worse_than",
     "prediction_intervals",
     "prediction_sets",

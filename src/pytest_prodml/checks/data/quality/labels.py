@@ -19,7 +19,7 @@ def label_noise_share(request: Request) -> Found:
     if request.probabilities is None:
         return "needs out-of-fold probabilities"
     try:
-        filters = require("cleanlab.filter", extra="cleanlab")
+        filters = require("cleanlab.filter", extra="labels")
     except MissingDependencyError:
         return "needs the package cleanlab"
     labels = request.table.engine.values([request.target])[request.target]

@@ -8,10 +8,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pytest_prodml.checks import two_sample
 from pytest_prodml.checks.overlap import copies, splits
 from pytest_prodml.checks.overlap.columns import SharedColumn
 from pytest_prodml.checks.overlap.copies import Copies
-from pytest_prodml.checks import two_sample
 from pytest_prodml.checks.performance.leakage import features, names
 from pytest_prodml.checks.performance.leakage.control import skill_after_shuffling
 from pytest_prodml.checks.performance.leakage.request import Finding, Request
