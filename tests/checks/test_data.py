@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pandera.pandas as pa
 import pytest
 
+from pytest_prodml.adapters.engines.opening import open_table
 from pytest_prodml.adapters.tables import load_dataset
 from pytest_prodml.checks.data import conforms_to, no_duplicates
 from pytest_prodml.codec import canonical_json, encode
@@ -199,3 +201,23 @@ def test_rows_that_can_not_be_compared_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         no_duplicates(rows, gate_id="g", ignore=ignore)
+
+
+@pytest.mark.parametrize("redact", [False, True])
+def test_rows_of_a_file_are_compared_where_they_are(tmp_path: Path, redact: bool) -> None:
+    rows = pd.DataFrame({"key": range(6), "a": [1, 1, 2, 2, 2, 3], "b": [None, None, "x", "x", "x", "y"]})
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    evidence = no_duplicates(
+        open_table(tmp_path / "rows.csv", name="test"), gate_id="g", ignore=["key"], redact=redact
+    )
+    assert (
+        evidence.measurements[0].value
+        == no_duplicates(rows, gate_id="g", ignore=["key"]).measurements[0].value
+        == 3
+    )
+    assert [material.name for material in evidence.materials] == ["rows.csv"]
+    shown: Any = evidence.details["repeated_rows"]
+    assert [row["rows"] for row in shown] == [3, 2]
+    assert ("b" in shown[0]) != redact
+    with pytest.raises(InputError, match="no column 'k'"):
+        no_duplicates(open_table(tmp_path / "rows.csv", name="test"), gate_id="g", ignore=["k"])

@@ -67,7 +67,7 @@ class DataGate(SourcesOfData):
         )
 
     def no_duplicates(
-        self, *, data: Role = "test", ignore: Sequence[str] = (), at_most: float = 0.0
+        self, *, data: Role = "test", ignore: Sequence[str] = (), at_most: float = 0.0, redact: bool = False
     ) -> Evidence:
         """Show that no row repeats another one; see `checks.data.no_duplicates`."""
         __tracebackhide__ = True
@@ -75,7 +75,7 @@ class DataGate(SourcesOfData):
 
         table = self._source(data)
         return self._session.settle(
-            lambda: no_duplicates(table, ignore=ignore, at_most=at_most, **self._session.tail)
+            lambda: no_duplicates(table, ignore=ignore, at_most=at_most, redact=redact, **self._session.tail)
         )
 
     def no_drift(

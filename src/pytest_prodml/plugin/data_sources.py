@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -199,8 +200,18 @@ class SourcesOfData(TablesOfData):
         )
 
     def _model(self) -> Path | Subject | None:
-        """Return where the model is, or what identifies it."""
+        """Return where the model is, or what identifies it: other digests than SHA-256 need the file."""
         model = self._request.getfixturevalue("prodml_model")
+        settings = self._context.settings
         if isinstance(model, (str, Path)):
-            return self._context.settings.at(str(model))
-        return self._context.predictor(model).subject
+            return settings.at(str(model))
+        subject = self._context.predictor(model).subject
+        if subject is None or settings.model.path is None:
+            return subject
+        path = settings.at(settings.model.path)
+        return path if path.is_file() and _sha256(path) == subject.digest.get("sha256") else subject
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
