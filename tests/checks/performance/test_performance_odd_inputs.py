@@ -102,7 +102,7 @@ def test_two_missing_dates_are_no_right_answer() -> None:
     dates = np.array(["2026-01-01", "NaT", "2026-01-03"] * 40, dtype="datetime64[D]")
     with pytest.raises(InputError, match="must be numbers"):
         at_most("mean_absolute_error", 1, Sample(y_true=dates, y_pred=dates.copy()), gate_id=GATE)
-    mixed = [dt.datetime(2026, 1, 1, tzinfo=dt.UTC)] * 120
+    mixed: list[Any] = [dt.datetime(2026, 1, 1, tzinfo=dt.UTC)] * 120
     with pytest.raises(InputError, match="must be numbers"):
         at_most("mean_absolute_error", 1, Sample(y_true=mixed, y_pred=mixed), gate_id=GATE)
 

@@ -244,7 +244,10 @@ def _broken_numbers(
 ) -> dict[str, npt.NDArray[np.bool_]]:
     finite = np.isfinite(numbers)
     outside = finite & ((numbers < edges[0] - tolerance) | (numbers > edges[1] + tolerance))
-    return {"finite": ~finite.all(axis=1), "in range": outside.any(axis=1)}
+    return {
+        "finite": np.asarray(~finite.all(axis=1), dtype=np.bool_),
+        "in range": np.asarray(outside.any(axis=1), dtype=np.bool_),
+    }
 
 
 def _details(
