@@ -110,6 +110,7 @@ def test_every_engine_gives_the_same_counts(rows: list[dict[str, Any]], tmp_path
         assert outcome(evidence) is outcome(found["pandas"])
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Spark leaves sockets open
 def test_spark_gives_the_same_counts(tmp_path: Path) -> None:
     spark_sql = pytest.importorskip("pyspark.sql")
     if shutil.which("java") is None:

@@ -22,7 +22,7 @@ _MOST_WARMUP_CALLS = 10_000
 #: A cheap call is timed for this long, up to this many times the planned calls: calls in a row resemble each
 #: other and are worth fewer than they are.
 _SPARE_SECONDS = 1.0
-_MOST_SPARE = 10
+_MOST_SPARE = 50
 
 
 def seconds(budget: float | str) -> float:

@@ -192,7 +192,7 @@ class LatencyGate(ModelBound):
             Rows in a call.
         calls : int, optional
             How many calls to time; default as many as a model needs that keeps its budget with some headroom,
-            and up to ten times as many while they take less than a second.
+            and up to fifty times as many while they take less than a second.
         """
         __tracebackhide__ = True
         from pytest_prodml.checks.latency import n_calls_for, quantile_at_most
