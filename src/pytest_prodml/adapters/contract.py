@@ -10,8 +10,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_prodml._lazy import require
@@ -58,7 +57,7 @@ class Contract:
     mismatches: tuple[Mismatch, ...]
     opaque: Any = None
     opaque_columns: tuple[str, ...] = ()
-    reasons: Mapping[str, str] = MappingProxyType({})
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 def compile_schema(
