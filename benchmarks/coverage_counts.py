@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from coverage_rows import Bounds, Row, markdown, missed
 
-from pytest_prodml.checks.performance.metrics import metric_named
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.named import metric_named
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.statistics import agreement, intervals
 from pytest_prodml.statistics.design import Design, adjusted, design_of, share_of_weight
 from pytest_prodml.statistics.estimate import Estimate

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.checks.performance.weakest import weakest_slices
 from pytest_prodml.policy.judge import judge_criteria
 from pytest_prodml.records import Outcome

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.checks.performance.limits import at_least
-from pytest_prodml.checks.performance.sample import Sample
 from pytest_prodml.statistics.design import Design
 from pytest_prodml.statistics.intervals import f1
 from pytest_prodml.statistics.ranking import average_precision_of_rows, roc_auc_of_rows

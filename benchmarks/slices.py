@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score
 
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.checks.performance.weakest import weakest_slices
 from pytest_prodml.statistics.slice_search import search
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_prodml.plugin.dimensions import FairnessGate
+from pytest_prodml.plugin.fairness import FairnessGate
 
 
 def test_approval_by_sex(ml_fairness: FairnessGate) -> None:

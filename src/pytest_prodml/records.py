@@ -373,6 +373,8 @@ class Policy:
     allow_dirty: bool | None = None
     #: Patterns of ``provider:project``; one of them must fit the automation of the run. None: any, or none.
     required_automation: tuple[str, ...] | None = None
+    #: Groups of people with fewer rows may be left out of comparisons, and are listed. None: no group is.
+    min_group: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.checks.performance.calibration import calibrated
-from pytest_prodml.checks.performance.sample import Sample
 from pytest_prodml.codec import decode, encode
 from pytest_prodml.errors import InputError
 from pytest_prodml.policy.criterion import judge_criterion

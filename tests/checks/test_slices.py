@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_prodml.checks.metrics.levels import MOST_LEVELS, levels_of
+from pytest_prodml.checks.metrics.losses import row_losses
+from pytest_prodml.checks.metrics.registry import Measured, Metric, Needs
 from pytest_prodml.checks.performance import METRICS, Sample
-from pytest_prodml.checks.performance.levels import MOST_LEVELS, levels_of
-from pytest_prodml.checks.performance.losses import row_losses
-from pytest_prodml.checks.performance.registry import Measured, Metric, Needs
 from pytest_prodml.checks.performance.slices import slices
 from pytest_prodml.checks.performance.weakest import weakest_slices
 from pytest_prodml.codec import encode

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.checks.performance.threshold import costs_of, threshold_is_right
 from pytest_prodml.codec import decode, encode
 from pytest_prodml.errors import InputError

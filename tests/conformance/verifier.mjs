@@ -446,6 +446,8 @@ function readPolicy(path) {
   if (has(table, "burden")) policy.burden = burden;
   const alarms = take("alarm_gates", isTexts, null);
   if (alarms) policy.alarmGates = alarms;
+  const least = take("min_group", isCount(1), null);
+  if (least !== null) policy.minGroup = least;
   const require = fields(take("require", isTable, {}), "require");
   policy.requiredDimensions = require("dimensions", (v) => isTexts(v) && v.every((d) => DIMENSIONS.includes(d)), []);
   policy.requiredGates = require("gates", (v) => isTexts(v) && v.every((g) => GATE_PATTERN.test(g)), []);
@@ -934,6 +936,10 @@ function judgeEvidence(evidence, gate, policy, subjects) {
   const isSilentEnough = policy.burden === "violation" || fits(policy.alarmGates ?? ["data.*"], gate.id);
   const adjustedPValue = settleAlarms(judged, policy, isSilentEnough);
   const worst = judged.reduce(worse);
+  // A measurement of this name says which group was left out, and how many rows it has.
+  const isAllowed = (one) => (policy.minGroup ?? null) !== null && Math.max(one.nSamples, one.value ?? 0) < policy.minGroup;
+  const leftOut = evidence.measurements.filter((one) => one.metric === "left_out_group_rows");
+  if (worst.outcome !== "fail" && !leftOut.every(isAllowed)) return inconclusive("group-left-out");
   const isProven = worst.outcome === "pass" && judged.some((one) => one.reason === "proven");
   const reason = isProven ? "proven" : worst.reason;
   const isByAlarm = reason === "refuted" || reason === "no-violation-proven";

@@ -15,6 +15,9 @@ from pytest_prodml.plugin import dimensions
 from pytest_prodml.plugin.data import DataGate
 from pytest_prodml.plugin.data_sources import SourcesOfData
 from pytest_prodml.plugin.data_tables import TablesOfData
+from pytest_prodml.plugin.fairness_explained import ExplainedGaps
+from pytest_prodml.plugin.fairness_gaps import GapsBetweenGroups
+from pytest_prodml.plugin.fairness_people import TreatmentOfPeople
 from pytest_prodml.plugin.gates import GateOptions
 from pytest_prodml.plugin.markers import MARKERS
 from pytest_prodml.plugin.performance import PerformanceGate
@@ -28,6 +31,7 @@ from pytest_prodml.plugin.settings import (
 )
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "pytest.md").read_text(encoding="utf-8")
+FAIRNESS = (Path(__file__).parents[2] / "docs" / "reference" / "fairness.md").read_text(encoding="utf-8")
 DATA = (Path(__file__).parents[2] / "docs" / "reference" / "data.md").read_text(encoding="utf-8")
 PERFORMANCE = (Path(__file__).parents[2] / "docs" / "reference" / "performance.md").read_text(
     encoding="utf-8"
@@ -83,7 +87,6 @@ def test_markers() -> None:
 
 
 GATES = {
-    "ml_fairness": dimensions.FairnessGate,
     "ml_behavior": dimensions.BehaviorGate,
     "ml_latency": dimensions.LatencyGate,
     "ml_pipeline": dimensions.PipelineGate,
@@ -104,8 +107,9 @@ def test_methods_of_a_fixture(name: str) -> None:
     [
         ("ml_data", DATA, [TablesOfData, SourcesOfData, DataGate]),
         ("ml_performance", PERFORMANCE, [LimitsOfPerformance, PerformanceGate]),
+        ("ml_fairness", FAIRNESS, [GapsBetweenGroups, TreatmentOfPeople, ExplainedGaps]),
     ],
-    ids=["ml_data", "ml_performance"],
+    ids=["ml_data", "ml_performance", "ml_fairness"],
 )
 def test_methods_of_a_fixture_with_its_own_page(fixture: str, page: str, owners: list[type]) -> None:
     told = dict(re.findall(r"^\| `([a-z_]+)\((.*?)\)` \|", page, flags=re.MULTILINE))
@@ -119,8 +123,8 @@ def test_methods_of_a_fixture_with_its_own_page(fixture: str, page: str, owners:
 
 
 def test_every_metric_is_on_the_page() -> None:
+    from pytest_prodml.checks.metrics.named import metric_named
     from pytest_prodml.checks.performance import METRICS
-    from pytest_prodml.checks.performance.metrics import metric_named
 
     table = PERFORMANCE.partition("\n## Metrics")[2].partition("\n## ")[0]
     named = set(re.findall(r"`([a-z0-9_.@%]+)`", table.partition("A metric of your own")[0]))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from pytest_prodml.checks.performance import Metric, Needs, Sample
+    from pytest_prodml.checks.metrics import Metric, Needs, Sample
 
     #: Which rows: values by column, a function of the table, or true and false for each row.
     Where: TypeAlias = Mapping[str, object] | Callable[[pd.DataFrame], object] | np.ndarray
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def needs_of(metric: str | Metric) -> Needs:
     """Return what the model must deliver for a metric."""
-    from pytest_prodml.checks.performance.limits import resolved
+    from pytest_prodml.checks.metrics.limit import resolved
 
     return resolved(metric)[1].needs
 
@@ -32,7 +32,7 @@ def answers(model: ModelOnData, needs: Needs, threshold: float | None = None) ->
     one. Weights, entities and queries come from the configured columns.
     """
     __tracebackhide__ = True
-    from pytest_prodml.checks.performance import Needs, Sample
+    from pytest_prodml.checks.metrics import Needs, Sample
 
     found: dict[str, Any] = {}
     if needs is Needs.LABELS and threshold is None:

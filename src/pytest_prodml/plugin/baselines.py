@@ -219,7 +219,7 @@ def compare(
     evidence names the certificate among its materials, or the baseline's artefact among its details.
     """
     __tracebackhide__ = True
-    from pytest_prodml.checks.performance.limits import resolved
+    from pytest_prodml.checks.metrics.limit import resolved
     from pytest_prodml.checks.performance.paired import against_record, not_worse_than
 
     own = candidate.predictor.subject

@@ -11,12 +11,8 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_prodml.plugin.data import DataGate
-    from pytest_prodml.plugin.dimensions import (
-        BehaviorGate,
-        FairnessGate,
-        LatencyGate,
-        PipelineGate,
-    )
+    from pytest_prodml.plugin.dimensions import BehaviorGate, LatencyGate, PipelineGate
+    from pytest_prodml.plugin.fairness import FairnessGate
     from pytest_prodml.plugin.performance import PerformanceGate
     from pytest_prodml.plugin.subjects import Target
     from pytest_prodml.plugin.verdicts import GateSession
@@ -135,7 +131,7 @@ def ml_performance(request: pytest.FixtureRequest, prodml_model: Any, prodml_tes
 @pytest.fixture
 def ml_fairness(request: pytest.FixtureRequest, prodml_model: Any, prodml_test: Any) -> FairnessGate:  # noqa: ANN401
     """Compare groups: `ml_fairness.difference_at_most("selection_rate", 0.1, by=["sex"])`."""
-    from pytest_prodml.plugin.dimensions import FairnessGate
+    from pytest_prodml.plugin.fairness import FairnessGate
 
     return FairnessGate(request, prodml_model, prodml_test)
 

@@ -35,6 +35,8 @@ from pytest_prodml.records import (
 DEFAULT_ALARM_GATES = ("data.*",)
 #: The group under which a comparison of two models measures the one that is judged.
 _CANDIDATE = "candidate"
+#: A measurement of this name says that the group which it is about was left out, and how many rows it has.
+LEFT_OUT = "left_out_group_rows"
 #: Dimensions whose evidence is about a model, and must say by digest about which.
 MODEL_DIMENSIONS = frozenset(
     {Dimension.PERFORMANCE, Dimension.FAIRNESS, Dimension.BEHAVIOR, Dimension.LATENCY}
@@ -166,7 +168,27 @@ def _judge_evidence(
             )
         ]
     )
-    return unbound if unbound is not None and judged.outcome is not Outcome.FAIL else judged
+    if judged.outcome is Outcome.FAIL:
+        return judged
+    return unbound or _left_out(evidence, rule) or judged
+
+
+def _left_out(evidence: Evidence, rule: Rule) -> Judgement | None:
+    """Return that a group was left out which the policy does not allow to be."""
+    least = rule.min_group
+    kept = [
+        f"{found.group}: {found.n_samples:,} rows"
+        for found in evidence.measurements
+        if found.metric == LEFT_OUT and (least is None or max(found.n_samples, found.value or 0) >= least)
+    ]
+    if not kept:
+        return None
+    more = f"; and {len(kept) - 4} more" if len(kept) > 4 else ""
+    allowed = "no group" if least is None else f"no group of {least:,} rows or more"
+    return inconclusive(
+        "group-left-out",
+        f"groups were left out ({'; '.join(kept[:4])}{more}), and the policy allows {allowed} to be",
+    )
 
 
 def _unbound(
@@ -193,10 +215,11 @@ def _unbound(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """Who has to prove it in a gate: see `Policy.burden` and `Policy.alarm_gates`."""
+    """Who has to prove it in a gate, and for whom: see `Policy.burden`, `alarm_gates` and `min_group`."""
 
     guard: bool = False
     alarms_suffice: bool = False
+    min_group: int | None = None
 
 
 def rule_of(policy: Policy | None, gate_id: str) -> Rule:
@@ -207,6 +230,7 @@ def rule_of(policy: Policy | None, gate_id: str) -> Rule:
     return Rule(
         guard=policy.burden is Burden.VIOLATION,
         alarms_suffice=any(matches(pattern, gate_id) for pattern in patterns),
+        min_group=policy.min_group,
     )
 
 

@@ -58,6 +58,7 @@ class _PolicyFile:
     allow_unbound_models: bool = False
     burden: Burden | None = None
     alarm_gates: tuple[str, ...] | None = None
+    min_group: int | None = None
     require: _Require = field(default_factory=_Require)
     limit: tuple[_LimitEntry, ...] = ()
     waivers: _Waivers = field(default_factory=_Waivers)
@@ -128,6 +129,7 @@ def parse_policy(data: bytes, *, where: str) -> Policy:
         alarm_gates=parsed.alarm_gates,
         allow_dirty=parsed.provenance.allow_dirty,
         required_automation=parsed.provenance.automation,
+        min_group=parsed.min_group,
     )
 
 
@@ -143,6 +145,8 @@ def _problems(parsed: _PolicyFile) -> list[str]:
         problems.append(f'expected days such as "90d", got {parsed.validity!r} @ $.validity')
     if parsed.min_signatures < 1:
         problems.append(f"expected at least 1, got {parsed.min_signatures} @ $.min_signatures")
+    if parsed.min_group is not None and parsed.min_group < 1:
+        problems.append(f"expected at least 1, got {parsed.min_group} @ $.min_group")
     if parsed.waivers.max < 0 or not 1 <= parsed.waivers.max_days <= 9999:
         problems.append("max must not be negative and max_days lies between 1 and 9999 @ $.waivers")
     by_name = parsed.waivers.by_name

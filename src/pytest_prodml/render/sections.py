@@ -111,6 +111,8 @@ def policy_facts(certificate: Certificate) -> tuple[Fact, ...]:
     ]
     if policy.burden is Burden.VIOLATION:
         pairs.append(("Burden of proof", "violation: a gate fails only if the data prove its claim broken"))
+    if policy.min_group is not None:
+        pairs.append(("Groups that may be left out", f"those of fewer than {policy.min_group:,} rows"))
     if policy.alarm_gates is not None:
         pairs.append(("Gates in which an alarm suffices", ", ".join(policy.alarm_gates) or "none"))
     if policy.allow_unbound_models:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_prodml.checks.evidence import evidence, measurement
-from pytest_prodml.checks.performance.parts import parts
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.parts import parts
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Comparison, Criterion, Evidence, JsonValue, Measurement
 from pytest_prodml.statistics.calibration import expected_calibration_error

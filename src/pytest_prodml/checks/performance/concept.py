@@ -6,9 +6,9 @@ import math
 
 from pytest_prodml.checks.evidence import checked_burden, evidence, measurement
 from pytest_prodml.checks.labels import checked_number
-from pytest_prodml.checks.performance.limits import check_has_a_better_side, resolved
-from pytest_prodml.checks.performance.registry import Metric
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.limit import check_has_a_better_side, resolved
+from pytest_prodml.checks.metrics.registry import Metric
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Comparison, Criterion, Evidence
 from pytest_prodml.statistics.estimate import checked_level

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_prodml.checks.labels import label_column
-from pytest_prodml.checks.performance.registry import Metric
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.registry import Metric
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import JsonValue
 from pytest_prodml.statistics.confusion_metrics import CONFUSION_METRICS, ConfusionMetric

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from pytest_prodml.checks.evidence import checked_burden, edge, evidence, measurement
+from pytest_prodml.checks.evidence import checked_burden, evidence, measurement
 from pytest_prodml.checks.labels import checked_number, same_length
 from pytest_prodml.checks.membership import membership
-from pytest_prodml.checks.performance.metrics import is_known, metric_named
-from pytest_prodml.checks.performance.registry import Measured, Metric
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.limit import (
+    check_asks_something,
+    check_margin,
+    checked_limit,
+    measure,
+    resolved,
+)
+from pytest_prodml.checks.metrics.registry import Metric
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Comparison, Criterion, Evidence, JsonValue
-from pytest_prodml.statistics.estimate import checked_level, not_estimable
+from pytest_prodml.statistics.estimate import checked_level
 from pytest_prodml.statistics.sufficient import as_column
 
 Mask = npt.NDArray[np.bool_]
@@ -221,39 +226,6 @@ def limited(
     return evidence(gate_id, measurements, criteria, details=details)
 
 
-def resolved(metric: str | Metric) -> tuple[str, Metric]:
-    """Return a metric with its name."""
-    if isinstance(metric, str):
-        return metric, metric_named(metric)
-    if not isinstance(metric, Metric) or not isinstance(metric.name, str) or not metric.name:
-        raise InputError(
-            f"a metric is a name or a Metric that has one, got {type(metric).__name__}",
-            hint="make one of a function with custom_metric(name, function, low=..., high=...)",
-        )
-    # A policy asks by name: a number of another kind must not answer for it.
-    known = metric_named(metric.name) if is_known(metric.name) else metric
-    if known.measure is not metric.measure:
-        raise InputError(
-            f"{metric.name} is a metric that is known here: yours needs another name", where=metric.name
-        )
-    return metric.name, metric
-
-
-def check_has_a_better_side(name: str) -> None:
-    """Refuse the bias where more has to be better or worse: a model that overestimates is no better one."""
-    if name == "mean_error":
-        raise InputError(
-            "neither a larger nor a smaller mean error is better", where=name, hint="use between(...)"
-        )
-
-
-def measure(metric: Metric, sample: Sample, seed: int) -> Measured:
-    """Measure a metric; rows of which none counts, as all have the weight 0, have no value."""
-    if sample.counts_nothing:
-        return Measured(estimate=not_estimable("none", "no row counts, as all have the weight 0"))
-    return metric.measure(sample, seed)
-
-
 def _part(
     sample: Sample, by: Mapping[str, npt.ArrayLike] | None, where: npt.ArrayLike, name: str
 ) -> tuple[Sample, Mapping[str, npt.ArrayLike] | None, str]:
@@ -279,40 +251,3 @@ def _groups(
         for group in range(len(column.names)):
             label = column.label(group) if part is None else f"{part} & {column.label(group)}"
             yield label, sample.subset(column.codes == group)
-
-
-def checked_limit(name: str, metric: Metric, limit: float) -> float:
-    """Return `limit`, or raise `InputError` if it lies outside of the metric's range."""
-    low, high = metric.low, metric.high
-    limit = checked_number(limit, name=f"{name}: the limit")
-    below = low is not None and limit < low
-    above = high is not None and limit > high
-    if not math.isfinite(limit) or below or above:
-        told = "on the number line"
-        if low is not None and high is not None:
-            told = f"between {low:g} and {high:g}"
-        elif low is not None or high is not None:
-            told = f"from {low:g} on" if low is not None else f"up to {high:g}"
-        raise InputError(f"the limit must lie {told}, got {limit!r}", where=name)
-    return limit
-
-
-def check_asks_something(metric: Metric, criterion: Criterion) -> None:
-    """Refuse a margin that loosens a limit to what the worst value keeps."""
-    floor = criterion.comparison is Comparison.AT_LEAST
-    worst = metric.low if floor else metric.high
-    turn = edge(criterion)
-    if criterion.margin and worst is not None and (turn <= worst if floor else turn >= worst):
-        raise InputError(
-            f"with the margin of {criterion.margin:g} every value keeps the limit of {criterion.limit:g}",
-            where=criterion.metric,
-        )
-
-
-def check_margin(metric: Metric, margin: float) -> None:
-    """Raise `InputError` unless `margin` is from 0 to the width of the metric's range."""
-    widest = math.inf if metric.low is None or metric.high is None else metric.high - metric.low
-    margin = checked_number(margin, name="the margin")
-    if not (math.isfinite(margin) and 0 <= margin <= widest):
-        bound = "" if math.isinf(widest) else f" and at most {widest:g}"
-        raise InputError(f"the margin must be at least 0{bound}, got {margin!r}")

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from pytest_prodml.checks.evidence import checked_burden, edge, evidence, measurement
 from pytest_prodml.checks.labels import same_length
-from pytest_prodml.checks.performance.levels import Bins, Levels, levels_of
-from pytest_prodml.checks.performance.limits import (
+from pytest_prodml.checks.metrics.levels import Bins, Levels, levels_of
+from pytest_prodml.checks.metrics.limit import (
     check_asks_something,
     check_has_a_better_side,
     check_margin,
@@ -21,9 +21,9 @@ from pytest_prodml.checks.performance.limits import (
     measure,
     resolved,
 )
-from pytest_prodml.checks.performance.losses import RowLosses, row_losses
-from pytest_prodml.checks.performance.registry import Metric
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.losses import RowLosses, row_losses
+from pytest_prodml.checks.metrics.registry import Metric
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Burden, Comparison, Criterion, Evidence, JsonValue
 from pytest_prodml.statistics.estimate import POWER, Bounds, Estimate, checked_level

@@ -15,9 +15,9 @@ from pytest_prodml.adapters.predictor import Predictor, finite_scores
 from pytest_prodml.adapters.tables import Dataset, column
 from pytest_prodml.checks.evidence import checked_burden, evidence, measurement
 from pytest_prodml.checks.labels import Label
-from pytest_prodml.checks.performance.limits import resolved
-from pytest_prodml.checks.performance.registry import Metric, Needs
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.limit import resolved
+from pytest_prodml.checks.metrics.registry import Metric, Needs
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Comparison, Criterion, Evidence, JsonValue
 from pytest_prodml.statistics.design import adjusted, design_of, share_of_weight

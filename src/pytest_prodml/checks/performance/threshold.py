@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pytest_prodml.checks.evidence import evidence, measurement
 from pytest_prodml.checks.labels import nearest
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Comparison, Criterion, Evidence, JsonValue
 from pytest_prodml.statistics.costs import (

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from pytest_prodml.checks.evidence import evidence, measurement
 from pytest_prodml.checks.labels import Label, classes_of, label_column, named, same_length
-from pytest_prodml.checks.performance.parts import parts
+from pytest_prodml.checks.metrics.parts import parts
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Comparison, Criterion, Evidence, JsonValue, Measurement
 from pytest_prodml.statistics.conformal import (

@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from pytest_prodml.checks.evidence import checked_burden, evidence, measurement
 from pytest_prodml.checks.labels import checked_number
-from pytest_prodml.checks.performance.levels import Bins, Levels, levels_of
-from pytest_prodml.checks.performance.limits import resolved
-from pytest_prodml.checks.performance.losses import row_losses
-from pytest_prodml.checks.performance.registry import Metric
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.levels import Bins, Levels, levels_of
+from pytest_prodml.checks.metrics.limit import resolved
+from pytest_prodml.checks.metrics.losses import row_losses
+from pytest_prodml.checks.metrics.registry import Metric
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.checks.performance.slices import directed, edges_table, shown_by
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Burden, Comparison, Criterion, Evidence, JsonValue

@@ -9,11 +9,11 @@ from types import MappingProxyType
 from pytest_prodml.adapters.tables import Dataset
 from pytest_prodml.checks.evidence import checked_burden, evidence, measurement
 from pytest_prodml.checks.labels import nearest
+from pytest_prodml.checks.metrics.registry import Metric
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.checks.performance.leakage.control import Train
 from pytest_prodml.checks.performance.leakage.kinds import KINDS
 from pytest_prodml.checks.performance.leakage.request import Finding, Request
-from pytest_prodml.checks.performance.registry import Metric
-from pytest_prodml.checks.performance.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Comparison, Criterion, Evidence, JsonValue
 from pytest_prodml.statistics.estimate import checked_level

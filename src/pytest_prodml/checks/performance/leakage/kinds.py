@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_prodml.checks import two_sample
+from pytest_prodml.checks.metrics.limit import resolved
 from pytest_prodml.checks.overlap import copies, splits
 from pytest_prodml.checks.overlap.columns import SharedColumn
 from pytest_prodml.checks.overlap.copies import Copies
 from pytest_prodml.checks.performance.leakage import features, names
 from pytest_prodml.checks.performance.leakage.control import skill_after_shuffling
 from pytest_prodml.checks.performance.leakage.request import Finding, Request
-from pytest_prodml.checks.performance.limits import resolved
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import JsonValue
 from pytest_prodml.statistics.estimate import Estimate

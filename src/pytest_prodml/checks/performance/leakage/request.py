@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_prodml.adapters.tables import Dataset
+from pytest_prodml.checks.metrics.registry import Metric
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.checks.overlap import copies, splits
 from pytest_prodml.checks.overlap.columns import SharedColumn, shared_columns
 from pytest_prodml.checks.overlap.copies import Copies
 from pytest_prodml.checks.performance.leakage import features
 from pytest_prodml.checks.performance.leakage.control import Train
 from pytest_prodml.checks.performance.leakage.features import Target
-from pytest_prodml.checks.performance.registry import Metric
-from pytest_prodml.checks.performance.sample import Sample
 from pytest_prodml.records import JsonValue
 from pytest_prodml.statistics.design import Design
 from pytest_prodml.statistics.estimate import Estimate

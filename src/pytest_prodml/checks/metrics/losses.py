@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_prodml.checks.labels import same_length, score_column
-from pytest_prodml.checks.performance.registry import Metric, Needs
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.registry import Metric, Needs
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.errors import InputError
 
 Array = npt.NDArray[np.float64]

@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 
 from pytest_prodml.checks.labels import Scores, same_length, score_column
-from pytest_prodml.checks.performance.registry import Measured, Metric, Needs
-from pytest_prodml.checks.performance.sample import Sample, Truth
+from pytest_prodml.checks.metrics.registry import Measured, Metric, Needs
+from pytest_prodml.checks.metrics.sample import Sample, Truth
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import JsonValue
 from pytest_prodml.statistics import intervals, ranking, retrieval

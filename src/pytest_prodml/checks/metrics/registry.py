@@ -11,7 +11,7 @@ from pytest_prodml.records import JsonValue
 from pytest_prodml.statistics.estimate import Estimate
 
 if TYPE_CHECKING:
-    from pytest_prodml.checks.performance.sample import Sample
+    from pytest_prodml.checks.metrics.sample import Sample
 
 
 class Needs(Enum):

@@ -13,16 +13,16 @@ import sklearn.metrics
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pytest_prodml.checks.performance.classification import METRICS, f_beta_named, top_k_named
-from pytest_prodml.checks.performance.fallback import (
+from pytest_prodml.checks.metrics.classification import METRICS, f_beta_named, top_k_named
+from pytest_prodml.checks.metrics.fallback import (
     CLUSTERINGS,
     CustomMetric,
     custom_metric,
     fallback_metric,
 )
-from pytest_prodml.checks.performance.metrics import metric_named
-from pytest_prodml.checks.performance.registry import Metric, Needs
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.named import metric_named
+from pytest_prodml.checks.metrics.registry import Metric, Needs
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.statistics.estimate import Estimate
 

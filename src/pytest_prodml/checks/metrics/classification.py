@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_prodml.checks.confusion import Confusion, confusion_of
-from pytest_prodml.checks.performance import multilabel
-from pytest_prodml.checks.performance.registry import Measured, Metric, Needs
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics import multilabel
+from pytest_prodml.checks.metrics.registry import Measured, Metric, Needs
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.statistics import agreement, intervals
 from pytest_prodml.statistics.agreement import Agreement

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from pytest_prodml.checks.labels import Scores
-from pytest_prodml.checks.performance.registry import Measured, Metric, Needs
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.registry import Measured, Metric, Needs
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.records import JsonValue
 from pytest_prodml.statistics.design import share_of_weight
 from pytest_prodml.statistics.estimate import Estimate, mapped, not_estimable

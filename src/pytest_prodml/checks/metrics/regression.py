@@ -14,8 +14,8 @@ from typing import TypeAlias
 import numpy as np
 
 from pytest_prodml.checks.labels import Scores
-from pytest_prodml.checks.performance.registry import Measured, Metric, Needs
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.registry import Measured, Metric, Needs
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.records import JsonValue
 from pytest_prodml.statistics import regression
 from pytest_prodml.statistics.design import Design

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from pytest_prodml._lazy import require
 from pytest_prodml.checks.labels import label_column, nearest, same_length
-from pytest_prodml.checks.performance.registry import Measured, Metric, Needs
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.registry import Measured, Metric, Needs
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.statistics.resampling import jackknife
 from pytest_prodml.statistics.sufficient import Codes

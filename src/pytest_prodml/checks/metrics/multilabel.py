@@ -11,8 +11,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pytest_prodml.checks.performance.registry import Measured, Metric, Needs
-from pytest_prodml.checks.performance.sample import Sample
+from pytest_prodml.checks.metrics.registry import Measured, Metric, Needs
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.statistics import agreement, intervals
 from pytest_prodml.statistics.design import adjusted, share_of_weight

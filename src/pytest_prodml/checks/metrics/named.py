@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from pytest_prodml.checks.labels import nearest
-from pytest_prodml.checks.performance import classification, fallback, probabilistic, ranking, regression
-from pytest_prodml.checks.performance.registry import Metric
+from pytest_prodml.checks.metrics import classification, fallback, probabilistic, ranking, regression
+from pytest_prodml.checks.metrics.registry import Metric
 from pytest_prodml.errors import InputError
 
 METRICS: Mapping[str, Metric] = {

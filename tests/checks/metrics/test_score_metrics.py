@@ -14,10 +14,10 @@ import sklearn.metrics as sk
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from pytest_prodml.checks.metrics.named import METRICS, metric_named
+from pytest_prodml.checks.metrics.registry import Measured, Needs
+from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.checks.performance.limits import at_least, at_most
-from pytest_prodml.checks.performance.metrics import METRICS, metric_named
-from pytest_prodml.checks.performance.registry import Measured, Needs
-from pytest_prodml.checks.performance.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.policy.judge import judge_criteria
 from pytest_prodml.records import Evidence, Outcome
