@@ -14,7 +14,16 @@ from typing import Any
 from certificate_factory import GATES, RUN, gate_runs, policy
 from conformance.make import POLICY, PRODUCER, Case, Table
 from pytest_prodml.certificate.build import issue
-from pytest_prodml.records import Certificate, Dimension, Evidence, Gate, GateRun, RunState, Severity
+from pytest_prodml.records import (
+    Certificate,
+    Dimension,
+    Evidence,
+    Gate,
+    GateRun,
+    Measurement,
+    RunState,
+    Severity,
+)
 
 #: What a project that wants to pass writes for itself: one gate that is always green.
 LENIENT = POLICY.replace('gates = ["performance.auc"]', 'gates = ["pipeline.parity"]')
@@ -23,7 +32,14 @@ PARITY = GATES[2]
 
 def cases(table: Table) -> list[Case]:
     """Return the cases."""
-    return [*_left_out(table), *_renamed(table), *_repeated(table), *_whole_run(table), *_targets(table)]
+    return [
+        *_left_out(table),
+        *_renamed(table),
+        *_repeated(table),
+        *_whole_run(table),
+        *_targets(table),
+        *_groups_left_out(table),
+    ]
 
 
 def _case(name: str, what: str, code: str, exit_code: int, certificate: Certificate, table: Table) -> Case:
@@ -155,3 +171,34 @@ def _targets(table: Table) -> Iterator[Case]:
     certificate = _small(table, [auc], [ran], asks, run=replace(RUN, target="laptop"))
     yield _case("e15-honest-another", "The policy of the issue asks for another kind of machine", "not-ready", 1,
                 certificate, table)  # fmt: skip
+
+
+def _groups_left_out(table: Table) -> Iterator[Case]:
+    """Yield certificates from which a small group was left out, as the policy of the issue allows."""
+    allowed = POLICY.replace("confidence_level", "min_group = 30\nconfidence_level")
+    ran = gate_runs((table.subject(),))[0]
+    before = ran.evidence
+    if before is None:
+        raise ValueError(ran)
+    for name, what, rows, value, gate_policy, code, exit_code in (
+        ("accepted", "The gate's policy allows it too", 12, 12.0, allowed, "accepted", 0),
+        ("under-another-policy", "The gate's policy allows no group to be left out", 12, 12.0, None, "policy", 15),
+        ("at-the-edge", "The group has just as many rows as the gate's policy asks for", 30, 30.0,
+         allowed.replace("30", "31"), "accepted", 0),
+        ("over-the-edge", "The group has as many rows as the gate's policy asks for", 12, 12.0,
+         allowed.replace("30", "12"), "policy", 15),
+        ("too-large", "The group has more rows than the issue's own policy allows", 5_000, 3.0, allowed,
+         "decision", 17),
+    ):  # fmt: skip
+        issued = allowed.replace("30", "31") if name == "at-the-edge" else allowed
+        left_out = Measurement(metric="left_out_group_rows", group="sex=x", value=value, lower=value, upper=value,
+                               confidence_level=1.0, method="count", n_samples=rows)  # fmt: skip
+        told = replace(ran, evidence=replace(before, measurements=(*before.measurements, left_out)))
+        certificate = _small(table, [GATES[0]], [told], issued)
+        if exit_code == 17:
+            honest = _small(table, [GATES[0]], [ran], issued)
+            certificate = replace(certificate, decision=honest.decision)
+        codes = [] if exit_code == 0 else [code]
+        yield Case(name=f"e02-group-left-out-{name}", row="E02", what=f"A small group was left out. {what}",
+                   certificate=issue(certificate, [table.key()]), codes=codes, exit_code=exit_code,
+                   policy=gate_policy)  # fmt: skip

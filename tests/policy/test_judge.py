@@ -374,3 +374,52 @@ def test_only_an_exact_count_is_certain() -> None:
     assert (judged.outcome, judged.reason) == (Outcome.INCONCLUSIVE, "invalid-measurement")
     exact = measured(0.9, 0.9, 0.9, confidence_level=1.0)
     assert judge(GATE, run(found=evidence(exact)), confidence_level=0.95).outcome is Outcome.PASS
+
+
+class TestGroupsLeftOut:
+    """A comparison that leaves a small group out counts only where the policy allows it."""
+
+    SMALL = measured(
+        12.0, 12.0, 12.0, metric="left_out_group_rows", group="sex=x", confidence_level=1.0, n_samples=12
+    )
+
+    def judged(
+        self, least: int | None, *, lower: float = 0.77, small: Measurement = SMALL
+    ) -> tuple[Outcome, str]:
+        policy = Policy(name="p", version="1", min_group=least)
+        found = judge(
+            GATE,
+            run(found=evidence(measured(lower=lower), small)),
+            confidence_level=0.95,
+            rule=rule_of(policy, GATE.id),
+        )
+        return found.outcome, found.reason
+
+    def test_only_below_the_size_that_the_policy_names(self) -> None:
+        assert self.judged(13) == (Outcome.PASS, "proven")
+        assert self.judged(12) == (Outcome.INCONCLUSIVE, "group-left-out")
+        assert self.judged(None) == (Outcome.INCONCLUSIVE, "group-left-out")
+
+    def test_it_excuses_nothing(self) -> None:
+        assert self.judged(13, lower=0.7)[0] is Outcome.INCONCLUSIVE
+        assert self.judged(None, lower=0.7)[1] == "group-left-out"
+
+    def test_rows_and_value_have_to_be_few(self) -> None:
+        assert self.judged(13, small=replace(self.SMALL, n_samples=500))[0] is Outcome.INCONCLUSIVE
+        assert self.judged(13, small=replace(self.SMALL, value=500.0))[0] is Outcome.INCONCLUSIVE
+
+    def test_the_message_names_the_groups(self) -> None:
+        many = [replace(self.SMALL, group=f"region={place}") for place in range(6)]
+        judged = judge(GATE, run(found=evidence(measured(), *many)), confidence_level=0.95)
+        assert judged.message == (
+            "groups were left out (region=0: 12 rows; region=1: 12 rows; region=2: 12 rows; region=3: 12 rows; "
+            "and 2 more), and the policy allows no group to be"
+        )
+        strict = Policy(name="p", version="1", min_group=5)
+        told = judge(
+            GATE,
+            run(found=evidence(measured(), self.SMALL)),
+            confidence_level=0.95,
+            rule=rule_of(strict, GATE.id),
+        )
+        assert "the policy allows no group of 5 rows or more to be" in told.message

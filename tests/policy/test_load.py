@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_prodml.codec import canonical_json, encode
 from pytest_prodml.errors import ConfigurationError
 from pytest_prodml.policy.load import load_policy, matches, parse_policy, policy_digest
 from pytest_prodml.records import Burden, Comparison, Dimension, OrdinaryTests
@@ -177,3 +178,13 @@ def test_an_unknown_key_is_told_in_the_readers_words() -> None:
         parse_policy(b'name = "p"\nversion = "1"\nsurprise = 1\n', where="policy.toml")
     assert "_PolicyFile" not in str(raised.value)
     assert "surprise" in str(raised.value)
+
+
+def test_min_group() -> None:
+    text = b'name = "p"\nversion = "1"\nmin_group = %d\n[require]\ndimensions = ["fairness"]\n'
+    assert parse_policy(text % 30, where="policy.toml").min_group == 30
+    with pytest.raises(ConfigurationError, match=r"\$\.min_group"):
+        parse_policy(text % 0, where="policy.toml")
+    without = parse_policy(text.replace(b"min_group = %d\n", b""), where="policy.toml")
+    assert without.min_group is None
+    assert b"minGroup" not in canonical_json(encode(without))
