@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -281,6 +282,28 @@ def test_the_verdict_does_not_depend_on_where_the_rows_are(kind: str, tmp_path: 
     else:
         found = drift(*given)
     assert outcomes(found) == expected
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Spark leaves sockets open
+def test_the_verdict_is_the_same_on_spark(tmp_path: Path) -> None:
+    spark_sql = pytest.importorskip("pyspark.sql")
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java")
+    columns = ["age", "credit_limit", "education"]
+    half = len(credit()) // 2
+    tables = [credit().head(half)[columns], moved("age", lambda values: values + 5)[columns]]
+    expected = drift(*tables)
+    for place, table in enumerate(tables):
+        pl.from_pandas(table).write_parquet(tmp_path / f"{place}.parquet")
+    session = (
+        spark_sql.SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
+    )
+    try:
+        found = drift(*(session.read.parquet(str(tmp_path / f"{place}.parquet")) for place in range(2)))
+    finally:
+        session.stop()
+    assert outcomes(found) == outcomes(expected)
+    assert FAIL in outcomes(found).values()
 
 
 def test_rows_of_one_client_count_once() -> None:
