@@ -120,6 +120,10 @@ def test_a_gate_can_ask_for_more_confidence_but_not_for_less(bank: Project) -> N
     )
     bank.run().stdout.fnmatch_lines(["*more confidence, never for less*"])
     assert verdict(bank) is Outcome.INCONCLUSIVE
+    bank.write(
+        "test_gate.py", 'def test_it(ml_performance): ml_performance.at_least("accuracy", 0.8, level="0.99")'
+    )
+    bank.run().stdout.fnmatch_lines(["*confidence_level must lie between 0.5 and 1, got '0.99'*"])
 
 
 class TestBurden:

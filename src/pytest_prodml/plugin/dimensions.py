@@ -10,8 +10,8 @@ import pytest
 from pytest_prodml.errors import InputError
 from pytest_prodml.plugin.context import context_of
 from pytest_prodml.plugin.subjects import ModelOnData
-from pytest_prodml.plugin.verdicts import GateSession, session_of
-from pytest_prodml.records import Evidence
+from pytest_prodml.plugin.verdicts import GateSession, Tail, session_of
+from pytest_prodml.records import Burden, Evidence
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,6 +24,29 @@ class Bound:
         self._request = request
         self._session: GateSession = session_of(request)
         self._context = context_of(request.config)
+
+    def _tail(self, level: float | None) -> Tail:
+        """Return the keywords of a check, at a level of its own where that is higher than the run's."""
+        __tracebackhide__ = True
+        from pytest_prodml.statistics.estimate import checked_level
+
+        tail = self._session.tail
+        if level is None:
+            return tail
+        if checked_level(level) < tail["confidence_level"]:
+            raise InputError(
+                f"level {level} is below the {tail['confidence_level']} of this run",
+                where=self._session.gate_id,
+                hint="a gate can ask for more confidence, never for less",
+            )
+        return {**tail, "confidence_level": level}
+
+    def _burden(self, burden: str | None) -> str:
+        """Return who has to prove it: what the check says, else the policy."""
+        if burden is not None:
+            return burden
+        policy = self._context.policy
+        return (policy.burden if policy is not None else None) or Burden.COMPLIANCE.value
 
 
 class ModelBound(Bound):

@@ -6,11 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_prodml.errors import InputError
 from pytest_prodml.plugin.answers import answers, needs_of, part_of
 from pytest_prodml.plugin.dimensions import ModelBound
-from pytest_prodml.plugin.verdicts import Tail
-from pytest_prodml.records import Burden, Evidence
+from pytest_prodml.records import Evidence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -298,27 +296,6 @@ class LimitsOfPerformance(ModelBound):
     def _answers(self, metric: str | Metric, threshold: float | None) -> Sample:
         __tracebackhide__ = True
         return answers(self._model, needs_of(metric), threshold)
-
-    def _tail(self, level: float | None) -> Tail:
-        """Return the keywords of a check, at a level of its own where that is higher than the run's."""
-        __tracebackhide__ = True
-        tail = self._session.tail
-        if level is None:
-            return tail
-        if level < tail["confidence_level"]:
-            raise InputError(
-                f"level {level} is below the {tail['confidence_level']} of this run",
-                where=self._session.gate_id,
-                hint="a gate can ask for more confidence, never for less",
-            )
-        return {**tail, "confidence_level": level}
-
-    def _burden(self, burden: str | None) -> str:
-        """Return who has to prove it: what the check says, else the policy."""
-        if burden is not None:
-            return burden
-        policy = self._context.policy
-        return (policy.burden if policy is not None else None) or Burden.COMPLIANCE.value
 
     def _columns(self, by: str | Sequence[str]) -> dict[str, np.ndarray]:
         return self._model.groups(by) if by else {}
