@@ -13,7 +13,7 @@ import train
 from deploy import RefusedRecordError, Scorer
 from pytest_prodml.adapters import Predictor
 from pytest_prodml.adapters.tables import Dataset
-from pytest_prodml.plugin.dimensions import PipelineGate
+from pytest_prodml.plugin.pipeline import PipelineGate
 
 
 def test_parity(ml_pipeline: PipelineGate, release: credit.Release) -> None:

@@ -16,7 +16,6 @@ import polars as pl
 import pytest
 
 from pytest_prodml.adapters.engines.opening import open_table
-from pytest_prodml.checks.data.skew import no_training_serving_skew
 from pytest_prodml.checks.skew import (
     Absolute,
     Exact,
@@ -27,6 +26,7 @@ from pytest_prodml.checks.skew import (
     SetOf,
     Text,
     Ulp,
+    no_training_serving_skew,
 )
 from pytest_prodml.codec import canonical_json, encode
 from pytest_prodml.errors import InputError

@@ -66,6 +66,7 @@ CALLS = {
     "ml_data.fresh(at_most='60 h', data='test', now=NOW)": "frame['at'] -= pd.Timedelta(days=9)",
     "ml_data.splits()": "frame.loc[:99, 'client'] = 5",
     SKEW: "frame.loc[:99, 'amount'] *= 100",
+    SKEW.replace("ml_data", "ml_pipeline"): "frame.loc[:99, 'amount'] *= 100",
 }
 
 
@@ -73,18 +74,20 @@ CALLS = {
 @pytest.mark.parametrize("call", CALLS)
 def test_honest_tables_pass_and_faulty_ones_fail(project: Project, call: str, faulty: bool) -> None:
     project.write("conftest.py", CONFTEST.replace("FAULT", CALLS[call] if faulty else "pass"))
-    project.write("policy.toml", 'name = "p"\nversion = "1"\n[require]\ndimensions = ["data"]\n')
+    fixture = call.partition(".")[0]
+    dimension = fixture.removeprefix("ml_")
+    project.write("policy.toml", f'name = "p"\nversion = "1"\n[require]\ndimensions = ["{dimension}"]\n')
     project.configure("", model='[data]\ntarget = "repaid"\nentity = "client"\ntimestamp = "at"\n')
     project.write(
         "test_gate.py",
         "from conftest import NOW, rows\n\n"
         "def served():\n    return rows(2, 10_000)\n\n"
-        f"def test_it(ml_data):\n    {call}\n",
+        f"def test_it({fixture}):\n    {call}\n",
     )
     told = project.run().stdout.str()
-    [run] = project.runs("data.it")
+    [run] = project.runs(f"{dimension}.it")
     assert run.evidence is not None, told
-    assert project.verdict("data.it").outcome is (Outcome.FAIL if faulty else Outcome.PASS), told
+    assert project.verdict(f"{dimension}.it").outcome is (Outcome.FAIL if faulty else Outcome.PASS), told
     assert any("test.parquet" in material.name for material in run.evidence.materials), told
 
 

@@ -22,6 +22,7 @@ from pytest_prodml.plugin.gates import GateOptions
 from pytest_prodml.plugin.markers import MARKERS
 from pytest_prodml.plugin.performance import PerformanceGate
 from pytest_prodml.plugin.performance_limits import LimitsOfPerformance
+from pytest_prodml.plugin.pipeline import PipelineGate
 from pytest_prodml.plugin.settings import (
     DataSettings,
     DeepchecksSettings,
@@ -29,6 +30,7 @@ from pytest_prodml.plugin.settings import (
     Settings,
     load_settings,
 )
+from pytest_prodml.plugin.tables import SkewOfTables
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "pytest.md").read_text(encoding="utf-8")
 FAIRNESS = (Path(__file__).parents[2] / "docs" / "reference" / "fairness.md").read_text(encoding="utf-8")
@@ -89,7 +91,7 @@ def test_markers() -> None:
 GATES = {
     "ml_behavior": dimensions.BehaviorGate,
     "ml_latency": dimensions.LatencyGate,
-    "ml_pipeline": dimensions.PipelineGate,
+    "ml_pipeline": PipelineGate,
 }
 
 
@@ -102,10 +104,16 @@ def test_methods_of_a_fixture(name: str) -> None:
     check_signatures(told, methods)
 
 
+def test_what_two_fixtures_share() -> None:
+    [row] = [line for line in TEXT.splitlines() if line.startswith("| `ml_pipeline` | `")]
+    for name in vars(SkewOfTables):
+        assert name.startswith("_") or f"`{name}`" in row
+
+
 @pytest.mark.parametrize(
     ("fixture", "page", "owners"),
     [
-        ("ml_data", DATA, [TablesOfData, SourcesOfData, DataGate]),
+        ("ml_data", DATA, [SkewOfTables, TablesOfData, SourcesOfData, DataGate]),
         ("ml_performance", PERFORMANCE, [LimitsOfPerformance, PerformanceGate]),
         ("ml_fairness", FAIRNESS, [GapsBetweenGroups, TreatmentOfPeople, ExplainedGaps]),
     ],

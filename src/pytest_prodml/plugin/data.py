@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_prodml.plugin.data_sources import SourcesOfData
-from pytest_prodml.plugin.data_tables import Role
+from pytest_prodml.plugin.tables import Role
 from pytest_prodml.records import Evidence
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_prodml.errors import InputError
-from pytest_prodml.plugin.data_tables import ROLES, Role, TablesOfData
+from pytest_prodml.plugin.data_tables import TablesOfData
+from pytest_prodml.plugin.tables import ROLES, Role
 from pytest_prodml.records import Evidence, JsonValue, Subject
 
 if TYPE_CHECKING:

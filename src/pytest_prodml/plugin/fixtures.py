@@ -11,9 +11,10 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_prodml.plugin.data import DataGate
-    from pytest_prodml.plugin.dimensions import BehaviorGate, LatencyGate, PipelineGate
+    from pytest_prodml.plugin.dimensions import BehaviorGate, LatencyGate
     from pytest_prodml.plugin.fairness import FairnessGate
     from pytest_prodml.plugin.performance import PerformanceGate
+    from pytest_prodml.plugin.pipeline import PipelineGate
     from pytest_prodml.plugin.subjects import Target
     from pytest_prodml.plugin.verdicts import GateSession
 
@@ -155,6 +156,6 @@ def ml_latency(request: pytest.FixtureRequest, prodml_model: Any, prodml_test: A
 @pytest.fixture
 def ml_pipeline(request: pytest.FixtureRequest) -> PipelineGate:
     """Check the way to production: `ml_pipeline.parity(trained_model, atol=1e-6)`."""
-    from pytest_prodml.plugin.dimensions import PipelineGate
+    from pytest_prodml.plugin.pipeline import PipelineGate
 
     return PipelineGate(request)

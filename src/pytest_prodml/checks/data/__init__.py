@@ -11,8 +11,8 @@ from pytest_prodml.checks.data.joint import no_joint_drift
 from pytest_prodml.checks.data.lineage import lineage, write_lineage
 from pytest_prodml.checks.data.predictions import predictions_conform
 from pytest_prodml.checks.data.quality import quality
-from pytest_prodml.checks.data.skew import no_training_serving_skew
 from pytest_prodml.checks.data.splitting import splits
+from pytest_prodml.checks.skew import no_training_serving_skew
 
 __all__ = [
     "conforms_to",

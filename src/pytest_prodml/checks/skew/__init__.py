@@ -3,6 +3,7 @@
 Shared by the dimensions that look at what a model is given: neither data nor pipeline knows the other.
 """
 
+from pytest_prodml.checks.skew.check import no_training_serving_skew
 from pytest_prodml.checks.skew.comparison import compare
 from pytest_prodml.checks.skew.evidence import Limits, parity_evidence
 from pytest_prodml.checks.skew.plan import Plan
@@ -33,5 +34,6 @@ __all__ = [
     "Text",
     "Ulp",
     "compare",
+    "no_training_serving_skew",
     "parity_evidence",
 ]

@@ -6,7 +6,10 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from pytest_prodml.adapters.engines.engine import Table
-from pytest_prodml.checks.skew import How, Limits, Plan, Rule, compare, parity_evidence
+from pytest_prodml.checks.skew.comparison import compare
+from pytest_prodml.checks.skew.evidence import Limits, parity_evidence
+from pytest_prodml.checks.skew.plan import Plan
+from pytest_prodml.checks.skew.rules import How, Rule
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Evidence
 
