@@ -307,7 +307,8 @@ def frame_subject(frame: pd.DataFrame, name: str) -> Subject:
         digest.update(f"{len(label)}:{label}={dtype};".encode())
     try:
         digest.update(pandas.util.hash_pandas_object(frame, index=False).to_numpy().astype("<u8").tobytes())
-    except TypeError as error:
+    except (TypeError, IndexError) as error:
+        # pandas 2 has an IndexError for dictionaries of arrow without any value.
         raise InputError(
             f"a column holds objects that have no hash ({error}), so the table can not be identified",
             where=f"{name} data",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import hashlib
 import os
@@ -19,6 +20,7 @@ from pytest_prodml.adapters.engines.expressions import (
     Compare,
     CountWhere,
     Distinct,
+    Greatest,
     Histogram,
     Kind,
     Least,
@@ -210,6 +212,31 @@ def test_pandas_columns_are_what_their_cells_are(engine: str) -> None:
 )
 def test_a_pandas_type_that_is_no_data_is_told(cells: Any) -> None:
     assert "the column 'a' holds values of type" in refusal(pd.DataFrame({"a": cells}))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_nanoseconds_with_a_zone(engine: str, tmp_path: Path) -> None:
+    """As pandas 2 stores every time; DuckDB has a type for them that ibis does not know."""
+    texts = ["2024-01-01T00:00:00.000000001", "2024-01-01T00:00:00.000000002", None, "2024-01-02T00:00:00"]
+    moments = pl.Series("at", texts).str.to_datetime(time_unit="ns", time_zone="UTC")
+    frame = pl.DataFrame({"at": moments.dt.convert_time_zone("Europe/Berlin")})
+    frame.write_parquet(tmp_path / "rows.parquet")
+    noon = dt.datetime(2024, 1, 1, 12, tzinfo=dt.UTC)
+    asked: dict[str, Aggregate] = {
+        "missing": CountWhere(Missing("at")),
+        "morning": CountWhere(Compare("at", Relation.LESS, noon)),
+        "greatest": Greatest("at"),
+        "different": Distinct(("at",)),
+    }
+    for source in (frame, tmp_path / "rows.parquet"):
+        opened = open_table(source, name="test", engine=engine).engine
+        assert opened.columns()["at"].kind is Kind.DATETIME
+        assert opened.aggregate(asked) == {
+            "missing": 1,
+            "morning": 2,
+            "greatest": dt.datetime(2024, 1, 2, tzinfo=dt.UTC),
+            "different": 4,
+        }
 
 
 def test_repeated_pandas_columns_are_told() -> None:

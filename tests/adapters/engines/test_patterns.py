@@ -47,6 +47,8 @@ def test_the_traps_of_other_dialects_are_written_out() -> None:
     assert portable_pattern(r"\d{4}-\d{2}") == r"\p{Nd}{4}-\p{Nd}{2}"
     assert portable_pattern("a.b") == r"a[^\n]b"
     assert portable_pattern("(ab|c)d") == "(?:ab|c)d"
+    assert portable_pattern(r"a\\$") == r"a\\\n?\z"
+    assert portable_pattern(r"a\$") == r"a\$"
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,12 @@ def ibis_column(name: str, dtype: Any) -> Column:  # noqa: ANN401 - ibis' type
         ("null", Kind.EMPTY),
     )
     kind = next((kind for test, kind in tests if getattr(dtype, f"is_{test}")()), Kind.NESTED)
-    if dtype.is_unknown() and 'kind="NULL"' in str(dtype):
-        kind = Kind.EMPTY
+    if dtype.is_unknown():
+        # Two types of DuckDB that ibis has no name for.
+        if 'kind="NULL"' in str(dtype):
+            kind = Kind.EMPTY
+        elif "TIMESTAMPTZ_NS" in str(dtype):
+            return Column(name=name, kind=Kind.DATETIME, stored_as="timestamp('UTC', 9)", zone="UTC")
     return Column(name=name, kind=kind, stored_as=str(dtype))
 
 

@@ -49,8 +49,11 @@ def portable_pattern(pattern: str) -> str | None:
     except (re.error, FutureWarning, RecursionError, OverflowError):
         return None
     body = pattern.removeprefix("^")
-    ends = body.endswith("$") and not body.endswith("\\$")
-    body = body.removesuffix("$") if ends else body
+    rest = body.removesuffix("$")
+    # After an odd number of backslashes the sign is escaped, and no anchor.
+    escaped = (len(rest) - len(rest.rstrip("\\"))) % 2 == 1
+    ends = rest != body and not escaped
+    body = rest if ends else body
     parts, position = [], 0
     while position < len(body):
         token = _TOKEN.match(body, position)
