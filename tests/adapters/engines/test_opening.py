@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import hashlib
+import math
 import os
 from decimal import Decimal
 from pathlib import Path
@@ -237,6 +238,32 @@ def test_nanoseconds_with_a_zone(engine: str, tmp_path: Path) -> None:
             "greatest": dt.datetime(2024, 1, 2, tzinfo=dt.UTC),
             "different": 4,
         }
+
+
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("cells", [[0.0] * 10, [-0.0, 0.0], [1.0] * 10, []])
+def test_nan_is_missing_whatever_a_file_says_about_itself(cells: list[float], tmp_path: Path) -> None:
+    """NaN has no part in a Parquet file's least and greatest value, and DuckDB 2.0 believes these."""
+    ibis = pytest.importorskip("ibis")
+    path = tmp_path / "rows.parquet"
+    pl.DataFrame({"x": [*cells, math.nan]}, schema={"x": pl.Float64}).write_parquet(path)
+    asked: dict[str, Aggregate] = {
+        "missing": CountWhere(Missing("x")),
+        "greatest": Greatest("x"),
+        "high": CountWhere(Compare("x", Relation.GREATER, 5.0)),
+    }
+    expected = {"missing": 1, "greatest": max(cells, default=None), "high": 0}
+    own = ibis.duckdb.connect()
+    for source, engine in ((path, "polars"), (path, "duckdb"), (own.read_parquet(str(path)), None)):
+        opened = open_table(source, name="test", engine=engine).engine
+        assert opened.aggregate(asked) == expected
+        found = opened.rows(
+            {"missing": Missing("x"), "high": Compare("x", Relation.GREATER, 5.0)},
+            {"missing": ["x"], "high": ["x"]},
+            most=5,
+        )
+        assert len(found["missing"]) == 1
+        assert not found["high"]
 
 
 def test_repeated_pandas_columns_are_told() -> None:
