@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from certificate_factory import ENVIRONMENT, GATES, RUN, Desk, gate_runs, policy
-from pytest_prodml.certificate.build import PRODUCER
 from pytest_prodml.certificate.dsse import parse_envelope
 from pytest_prodml.certificate.runlog import LogHead, LogInventory, RunLog
-from pytest_prodml.certificate.statement import read_certificate
+from pytest_prodml.certificate.statement import PRODUCER, read_certificate
 from pytest_prodml.cli import main
 from pytest_prodml.codec import digest_of
 from pytest_prodml.policy.load import policy_digest

@@ -8,7 +8,6 @@ marks, depth), and `decode` gathers every problem as "what @ path" before it rai
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import json
@@ -348,6 +347,8 @@ def _decode_record(
     fields = {naming(name): (name, hint, required) for name, hint, required in fields_of(cls)}
     for key in value:
         if key not in fields:
+            import difflib  # a verifier that finds nothing wrong need not wait for it
+
             near = difflib.get_close_matches(key, fields, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             problems.append(f"unknown field {str(key)[:100]!r}{hint} @ {path}")

@@ -12,7 +12,7 @@ import pytest
 
 from certificate_factory import ENVIRONMENT, GATES, RUN, Desk, policy
 from fragment_factory import DIGEST, SHARES, Shards
-from pytest_prodml.certificate.build import PRODUCER
+from pytest_prodml.certificate.statement import PRODUCER
 from pytest_prodml.codec import format_time
 from pytest_prodml.policy.load import policy_digest
 from pytest_prodml.records import (

@@ -22,12 +22,11 @@ from certificate_factory import (
     signed,
     with_payload,
 )
-from pytest_prodml.certificate.build import PRODUCER
 from pytest_prodml.certificate.digest import directory_subject, subject_of
 from pytest_prodml.certificate.document import sign_record
 from pytest_prodml.certificate.dsse import envelope_json, parse_envelope
 from pytest_prodml.certificate.forms import fill_page
-from pytest_prodml.certificate.statement import certificate_payload
+from pytest_prodml.certificate.statement import PRODUCER, certificate_payload
 from pytest_prodml.codec import digest_of, sha256_hex
 from pytest_prodml.errors import ProdmlError
 from pytest_prodml.policy.load import policy_digest

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pytest_prodml import __version__
 from pytest_prodml.certificate.dsse import envelope_json, parse_envelope, sign
 from pytest_prodml.certificate.signers import Signer
-from pytest_prodml.certificate.statement import SCHEMA_VERSION, certificate_payload
+from pytest_prodml.certificate.statement import PRODUCER, SCHEMA_VERSION, certificate_payload
 from pytest_prodml.certificate.waiver import read_waiver
 from pytest_prodml.policy.decide import decide
 from pytest_prodml.records import (
@@ -23,12 +22,9 @@ from pytest_prodml.records import (
     Gate,
     GateRun,
     Policy,
-    Producer,
     RunSummary,
     Subject,
 )
-
-PRODUCER = Producer(name="pytest-prodml", version=__version__)
 
 
 def build_certificate(

@@ -11,16 +11,18 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_prodml import __version__
 from pytest_prodml.certificate.text import label_problem
 from pytest_prodml.codec import canonical_json, decode, encode, parse_json
 from pytest_prodml.errors import MalformedError
-from pytest_prodml.records import Certificate, JsonValue, Subject
+from pytest_prodml.records import Certificate, JsonValue, Producer, Subject
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 CERTIFICATE_TYPE = "https://github.com/pytest-prodml/pytest-prodml/predicates/production-readiness/v1"
 
 #: Written into new certificates. Another major version is refused on reading.
 SCHEMA_VERSION = "1.0.0"
+PRODUCER = Producer(name="pytest-prodml", version=__version__)
 
 _SCHEMA_VERSION = re.compile(r"1\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
 _NONCE = re.compile(r"[0-9a-f]{32}")

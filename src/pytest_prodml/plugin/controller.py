@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from pytest_prodml.certificate.build import PRODUCER
 from pytest_prodml.certificate.runlog import LogHead, RunLog
+from pytest_prodml.certificate.statement import PRODUCER
 from pytest_prodml.errors import ProdmlError
 from pytest_prodml.plugin.certification import Conclusion, certify, check_unchanged
 from pytest_prodml.plugin.gates import clean

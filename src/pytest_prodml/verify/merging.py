@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 
-from pytest_prodml.certificate.build import PRODUCER
+from pytest_prodml.certificate.statement import PRODUCER
 from pytest_prodml.codec import format_time
 from pytest_prodml.policy.load import policy_digest
 from pytest_prodml.records import (

@@ -16,11 +16,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pytest_prodml.certificate.build import PRODUCER
 from pytest_prodml.certificate.dsse import INTOTO_PAYLOAD_TYPE, Envelope, parse_envelope
 from pytest_prodml.certificate.forms import page_problem, read_form
 from pytest_prodml.certificate.signers.local import PublicKey
-from pytest_prodml.certificate.statement import PredicateTypeError, read_certificate
+from pytest_prodml.certificate.statement import PRODUCER, PredicateTypeError, read_certificate
 from pytest_prodml.certificate.waiver import read_waiver
 from pytest_prodml.codec import format_time, sha256_hex
 from pytest_prodml.errors import MalformedError, ProdmlError
