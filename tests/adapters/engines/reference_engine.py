@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import math
 import operator
@@ -72,9 +73,9 @@ def holds(predicate: Predicate, row: Mapping[str, Any]) -> bool:
         return False
     match predicate:
         case Compare(_, relation, value):
-            return bool(_COMPARE[relation](cell, _as_written(cell, value)))
+            return bool(_COMPARE[relation](*_alike(cell, value)))
         case OneOf(_, values):
-            return any(cell == _as_written(cell, value) for value in values)
+            return any(operator.eq(*_alike(cell, value)) for value in values)
         case Infinite():
             return isinstance(cell, float) and math.isinf(cell)
         case Fraction():
@@ -90,8 +91,17 @@ def holds(predicate: Predicate, row: Mapping[str, Any]) -> bool:
             return (least is None or len(cell) >= least) and (most is None or len(cell) <= most)
 
 
-def _as_written(cell: Any, value: Any) -> Any:
-    return Decimal(str(value)) if isinstance(cell, Decimal) and isinstance(value, float) else value
+def _alike(cell: Any, value: Any) -> tuple[Any, Any]:
+    """Return both so that Python compares what is meant: numbers as written, days as their beginning."""
+    if isinstance(cell, Decimal) and isinstance(value, float):
+        return cell, Decimal(str(value))
+    if isinstance(cell, dt.datetime) is not isinstance(value, dt.datetime):
+        return tuple(_beginning(day) if isinstance(day, dt.date) else day for day in (cell, value))  # type: ignore[return-value]
+    return cell, value
+
+
+def _beginning(day: dt.date) -> dt.datetime:
+    return day if isinstance(day, dt.datetime) else dt.datetime.combine(day, dt.time())
 
 
 def answer(aggregate: Aggregate, rows: Rows_) -> Any:
