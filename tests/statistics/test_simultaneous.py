@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from pytest_prodml.errors import InputError
-from pytest_prodml.statistics.estimate import Estimate, not_estimable
+from pytest_prodml.statistics.estimate import not_estimable
 from pytest_prodml.statistics.intervals import clopper_pearson, proportion
 from pytest_prodml.statistics.simultaneous import (
     bonferroni_level,
     difference,
     joint_level,
-    max_gap,
     overlap_correlation,
     simultaneous_bounds,
 )
@@ -98,34 +97,6 @@ def test_estimates_without_a_value_cost_nothing() -> None:
 def test_a_slice_without_errors_is_taken_as_unrelated() -> None:
     found = overlap_correlation(np.array([[1.0, 0.0], [-1.0, 0.0]]))
     assert found.tolist() == [[1.0, 0.0], [0.0, 1.0]]
-
-
-def test_gap_of_groups_keeps_its_level() -> None:
-    rng = np.random.default_rng(5)
-    runs = 1500
-    for rates, sizes in (([0.9] * 4, [20, 40, 60, 200]), ([0.95, 0.8, 0.8], [30, 30, 300])):
-        truth = max(rates) - min(rates)
-        low = high = 0
-        for _ in range(runs):
-            counts = rng.binomial(sizes, rates)
-            gap = max_gap([proportion(int(k), n) for k, n in zip(counts, sizes, strict=True)])
-            lower, upper = gap.at(0.95)
-            assert lower is not None
-            assert upper is not None
-            assert gap.value is not None
-            assert lower <= gap.value <= upper
-            low += lower > truth + 1e-12
-            high += upper < truth - 1e-12
-        allowed = 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
-        assert low / runs <= allowed
-        assert high / runs <= allowed
-
-
-def test_gap_that_can_not_be_told() -> None:
-    assert max_gap([proportion(9, 10)]).value is None
-    assert max_gap([proportion(9, 10), proportion(0, 0)]).value is None
-    open_ended = Estimate(value=0.5, method="none", bounds=lambda *_: (None, None))
-    assert max_gap([proportion(9, 10), open_ended]).at(0.95) == (None, None)
 
 
 def test_difference_turns_with_its_operands() -> None:

@@ -94,6 +94,38 @@ def test_nothing_to_count() -> None:
     assert cross_table([nothing, nothing], (2, 2)).sum() == 0
 
 
+@pytest.mark.parametrize("rows", [1, 2, 999, (1 << 16) + 1, (1 << 18) - 1, (1 << 18) + 1, (1 << 20) + 3])
+@pytest.mark.parametrize(
+    "sizes", [(40, 2, 2), (2, 2, 50), (255,), (85, 3, 1), (40, 2, 2, 2), (300, 200), (300, 300), (1, 256)]
+)
+def test_every_way_of_counting_counts_the_same(rows: int, sizes: tuple[int, ...]) -> None:
+    """Short and long columns, codes of one byte, eight bytes and of bool, few and many cells."""
+    rng = np.random.default_rng(rows)
+    columns = [rng.integers(0, size, rows) for size in sizes]
+    expected = np.zeros(sizes, dtype=np.int64)
+    np.add.at(expected, tuple(columns), 1)
+    assert (cross_table(columns, sizes) == expected).all()
+    small = [
+        column.astype(bool if size == 2 else np.uint8 if size < 256 else np.int32)
+        for column, size in zip(columns, sizes, strict=True)
+    ]
+    found = cross_table(small, sizes)
+    assert (found == expected).all()
+    assert found.dtype == np.int64
+
+
+@pytest.mark.parametrize("rows", [100, 1 << 18])
+@pytest.mark.parametrize("sizes", [(40, 2, 2), (60, 4), (255,), (85, 3), (3_000, 20)])
+@pytest.mark.parametrize("wrong", [-1, 0])
+def test_a_code_that_its_column_does_not_have_is_an_error(
+    rows: int, sizes: tuple[int, ...], wrong: int
+) -> None:
+    columns = [np.zeros(rows, dtype=np.intp) for _ in sizes]
+    columns[0][-1] = wrong or sizes[0]
+    with pytest.raises(InputError, match="not among those of its column"):
+        cross_table(columns, sizes)
+
+
 def test_scores_from_the_top() -> None:
     table = score_table(np.array([True, False, True, True]), np.array([0.2, 0.9, 0.9, 0.9]))
     assert table.scores.tolist() == [0.9, 0.2]

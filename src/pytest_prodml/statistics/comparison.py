@@ -37,6 +37,34 @@ _STEPS = 14
 _LOPSIDED = 4.0
 
 
+def difference_lower(p1: Array, l1: Array, p2: Array, u2: Array) -> Array:
+    """Return the lower bound of p1 - p2 from the lower limit of p1 and the upper one of p2."""
+    return np.asarray(p1 - p2 - np.sqrt((p1 - l1) ** 2 + (u2 - p2) ** 2))
+
+
+def difference_upper(p1: Array, u1: Array, p2: Array, l2: Array) -> Array:
+    """Return the upper bound of p1 - p2; that of p2 - p1 turned round."""
+    return np.asarray(-difference_lower(p2, l2, p1, u1))
+
+
+def ratio_lower(p1: Array, l1: Array, p2: Array, u2: Array) -> Array:
+    """Return the lower bound of p1 / p2: the r at which the lower bound of p1 - r p2 is 0.
+
+    0 where l1 is not above 0 or u2 is infinite.
+    """
+    product = p1 * p2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        low1, high2 = l1 * (2 * p1 - l1), u2 * (2 * p2 - u2)
+        found = low1 / (product + np.sqrt(np.maximum(product**2 - low1 * high2, 0.0)))
+    return np.where(l1 > 0, found, 0.0)
+
+
+def ratio_upper(p1: Array, u1: Array, p2: Array, l2: Array) -> Array:
+    """Return the upper bound of p1 / p2, infinite where l2 is not above 0."""
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.asarray(1 / ratio_lower(p2, l2, p1, u1))
+
+
 def _parts(
     k1: npt.ArrayLike,
     n1: npt.ArrayLike,
@@ -66,9 +94,7 @@ def difference_bounds(
     `limits` are those of a single proportion; with `intervals.wilson` these are Newcombe's (1998) bounds.
     """
     p1, l1, u1, p2, l2, u2 = _parts(k1, n1, k2, n2, confidence_level, limits)
-    value = p1 - p2
-    lower = value - np.sqrt((p1 - l1) ** 2 + (u2 - p2) ** 2)
-    upper = value + np.sqrt((u1 - p1) ** 2 + (p2 - l2) ** 2)
+    lower, upper = difference_lower(p1, l1, p2, u2), difference_upper(p1, u1, p2, l2)
     return np.maximum(lower, -1.0), np.minimum(upper, 1.0)
 
 
@@ -87,13 +113,7 @@ def ratio_bounds(
     the lower bound 0 where k1 is.
     """
     p1, l1, u1, p2, l2, u2 = _parts(k1, n1, k2, n2, confidence_level, limits)
-    product = p1 * p2
-    low1, high2 = l1 * (2 * p1 - l1), u2 * (2 * p2 - u2)
-    high1, low2 = u1 * (2 * p1 - u1), l2 * (2 * p2 - l2)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        lower = low1 / (product + np.sqrt(np.maximum(product**2 - low1 * high2, 0.0)))
-        upper = (product + np.sqrt(np.maximum(product**2 - high1 * low2, 0.0))) / low2
-    return np.where(l1 > 0, lower, 0.0), np.where(l2 > 0, upper, np.inf)
+    return ratio_lower(p1, l1, p2, u2), ratio_upper(p1, u1, p2, l2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

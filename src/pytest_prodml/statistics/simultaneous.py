@@ -135,36 +135,6 @@ def simultaneous_bounds(
     )
 
 
-def max_gap(estimates: Sequence[Estimate]) -> Estimate:
-    """Estimate the largest difference between any two of independent estimates, max - min.
-
-    Each pair's difference is bounded from the bounds of its two values (MOVER; Zou, Donner 2008). The upper
-    bound is the largest of the pairs' upper bounds at the full level: the pair that truly differs most is
-    one of them. The lower bound is the largest of the pairs' lower bounds at Bonferroni's level. Counts of
-    groups have sharper ones: `comparison.max_difference`.
-
-    An estimate without a value leaves the gap without one: the worst group may be the one not measured.
-    """
-    method = "largest of pairs, MOVER"
-    if len(estimates) < 2:
-        return not_estimable(method, "there are fewer than two groups")
-    values = [estimate.value for estimate in estimates if estimate.value is not None]
-    if len(values) < len(estimates):
-        return not_estimable(method, "a group's value can not be estimated")
-    point = np.array(values)
-    value = float(np.max(point) - np.min(point))
-
-    def bounds(level: float, growth: float, power: float) -> Bounds:
-        corrected = min(1 - (1 - level) / (point.size * (point.size - 1)), _MOST_LEVEL)
-        low, _ = _pairs(estimates, point, corrected, growth, power)
-        _, high = _pairs(estimates, point, level, growth, power)
-        lower = None if low is None else min(max(float(np.max(low)), 0.0), value)
-        upper = None if high is None else max(float(np.max(high)), value)
-        return lower, upper
-
-    return Estimate(value=value, method=method, bounds=bounds)
-
-
 def difference(first: Estimate, second: Estimate) -> Estimate:
     """Estimate first - second of independent estimates, from the bounds of both (MOVER; Zou, Donner 2008).
 
@@ -185,19 +155,3 @@ def difference(first: Estimate, second: Estimate) -> Estimate:
 
     seed = first.seed if first.seed is not None else second.seed
     return Estimate(value=a - b, method=method, bounds=bounds, note=first.note, seed=seed)
-
-
-def _pairs(
-    estimates: Sequence[Estimate], point: Array, level: float, growth: float, power: float
-) -> tuple[Array | None, Array | None]:
-    """Return lower and upper bounds of all differences first - second of different groups."""
-    ends = [estimate.bounds(level, growth, power) for estimate in estimates]
-    if any(lower is None or upper is None for lower, upper in ends):
-        return None, None
-    down = point - np.array([lower for lower, _ in ends], dtype=np.float64)
-    up = np.array([upper for _, upper in ends], dtype=np.float64) - point
-    first, second = np.nonzero(~np.eye(point.size, dtype=np.bool_))
-    difference = point[first] - point[second]
-    lower = difference - np.hypot(down[first], up[second])
-    upper = difference + np.hypot(up[first], down[second])
-    return lower, upper
