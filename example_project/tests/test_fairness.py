@@ -19,7 +19,12 @@ def test_good_payers_by_sex(ml_fairness: FairnessGate) -> None:
 
 
 def test_approval_by_age(ml_fairness: FairnessGate) -> None:
-    """Age bands (25 or younger, 26 to 40, 41 or older) are approved at rates within ten points."""
+    """Age bands (25 or younger, 26 to 40, 41 or older) are approved at rates within ten points.
+
+    Two explanations stand beside the limit in the certificate; neither can make the gate pass.
+    """
+    ml_fairness.gap_explained("selection_rate", by="age_band", factors=["pay_status_sep"])
+    ml_fairness.tradeoff("selection_rate", by="age_band", performance="balanced_accuracy")
     ml_fairness.difference_at_most("selection_rate", 0.10, by=["age_band"])
 
 

@@ -7,7 +7,6 @@ rows alone.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from pytest_prodml.adapters.tables import as_frame, column, materials_of
 from pytest_prodml.checks.counts import at_most as limited
 from pytest_prodml.checks.counts import check_count, check_share, exact, plain, share
 from pytest_prodml.checks.generated import describe, find_failures, generate_rows
+from pytest_prodml.checks.swaps import constant, options_of
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Evidence, JsonValue
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _FLIPS = "decision_flip_rate"
 _WRONG_WAY = "wrong_direction_rate"
 _INVALID = "invalid_outputs"
-_MOST_VALUES = 50
 _MOST_EXAMPLES = 5
 
 
@@ -84,14 +83,14 @@ def invariant_to(
     check_share(at_most)
     frame = as_frame(data)
     own = column(frame, name)
-    options = _options(own, values)
+    options = options_of(own, values)
     before = decide(predictor, frame, threshold)
     is_changed = np.zeros(len(frame), dtype=bool)
     is_flipped = np.zeros(len(frame), dtype=bool)
     first_flip = np.full(len(frame), -1)
     for index, value in enumerate(options):
         differs = ~(own == value).to_numpy(dtype=bool, na_value=False)
-        after = decide(predictor, frame.assign(**{name: _constant(own, value)}), threshold)
+        after = decide(predictor, frame.assign(**{name: constant(own, value)}), threshold)
         flips = differs & (after != before)
         first_flip[flips & ~is_flipped] = index
         is_changed |= differs
@@ -299,47 +298,6 @@ def finite_on_generated(
         seed=seed,
         details=describe(predictor, made, failures, bounds),
     )
-
-
-def _options(own: pd.Series, values: Sequence[object] | None) -> list[Any]:
-    name = str(own.name)
-    if values is not None:
-        found = list(dict.fromkeys(values))
-        if not found:
-            raise InputError("values is empty, so nothing would be changed", where=name)
-        return found
-    found = list(own.dropna().unique())
-    if len(found) < 2:
-        raise InputError(
-            f"holds {len(found)} different value{'' if len(found) == 1 else 's'}, so nothing can be changed",
-            where=name,
-            hint="give the values to try: values=[...]",
-        )
-    if len(found) > _MOST_VALUES:
-        raise InputError(
-            f"holds {len(found):,} different values",
-            where=name,
-            hint=f"choose at most {_MOST_VALUES} to try: values=[...]",
-        )
-    return sorted(found, key=str)
-
-
-def _constant(own: pd.Series, value: object) -> pd.Series:
-    """Return a column of the same type and index that holds `value` in every row."""
-    import pandas as pd
-
-    made = None
-    # A category that is none of the type's would become a missing cell without an error.
-    if not isinstance(own.dtype, pd.CategoricalDtype) or value in own.dtype.categories:
-        with contextlib.suppress(TypeError, ValueError, OverflowError):
-            made = pd.Series([value] * len(own), index=own.index, dtype=own.dtype, name=own.name)
-    if made is None or made.isna().any() or made.iloc[0] != value:
-        raise InputError(
-            f"the value {value!r} does not fit the column's type {own.dtype}",
-            where=str(own.name),
-            hint="give values of the column's own type",
-        )
-    return made
 
 
 def _stepped(own: pd.Series, step: float) -> pd.Series:

@@ -209,13 +209,36 @@ class ModelOnData:
             If there is a threshold and the labels are not two classes.
         """
         __tracebackhide__ = True
-        threshold = self.settings.threshold
+        return self.decided(None)
+
+    def decided(self, threshold: float | None) -> np.ndarray:
+        """Return the label that is decided for each row: by `threshold`, default as `decisions`.
+
+        Raises
+        ------
+        InputError
+            If there is a threshold and the labels are not two classes.
+        """
+        __tracebackhide__ = True
+        if threshold is None:
+            threshold = self.settings.threshold
         if threshold is None:
             return self._context.once("decision", _decisions, self.predictor, self.dataset)
         import numpy as np
 
+        from pytest_prodml.checks.labels import checked_number
+
+        at = checked_number(threshold, name="the threshold")
+        positive, other = self.settings.positive, self._other_label()
+        return np.where(self.scores >= at, np.asarray(positive), np.asarray(other))
+
+    def _other_label(self) -> Any:  # noqa: ANN401 - a label is what a project uses
+        """Return the label that stands against the positive one."""
+        __tracebackhide__ = True
+        positive, favorable = self.settings.positive, self.settings.favorable
+        if self.dataset.target is None and favorable != positive:
+            return favorable
         classes = list(dict.fromkeys(self.labels.tolist()))
-        positive = self.settings.positive
         others = [label for label in classes if label != positive]
         if positive not in classes or len(others) != 1:
             raise InputError(
@@ -223,7 +246,7 @@ class ModelOnData:
                 where=f"data {self.dataset.name}",
                 hint="set positive_label under [tool.prodml.model], or leave the threshold out",
             )
-        return np.where(self.scores >= threshold, np.asarray(positive), np.asarray(others[0]))
+        return others[0]
 
     @property
     def classes(self) -> list[Any] | None:

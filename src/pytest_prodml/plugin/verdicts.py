@@ -92,6 +92,45 @@ class GateSession:
     ) -> Evidence:
         """Run a check, record its evidence, and fail, warn or go on as its verdict asks."""
         __tracebackhide__ = True
+        evidence = self._keep(check, subjects, materials)
+        self._tell(self._judge(evidence))
+        return evidence
+
+    def note(
+        self,
+        check: Callable[[], Evidence],
+        *,
+        subjects: Iterable[Subject | None] = (),
+        materials: Iterable[Subject | None] = (),
+    ) -> Evidence:
+        """Run a check that explains and judges nothing: record its evidence and go on.
+
+        A gate that holds nothing else has no criterion to meet, so it ends inconclusive.
+
+        Raises
+        ------
+        InputError
+            If the evidence has criteria, which would have to be judged.
+        """
+        __tracebackhide__ = True
+
+        def explanation() -> Evidence:
+            found = check()
+            if isinstance(found, Evidence) and found.criteria:
+                raise InputError(
+                    "an explanation has no criteria", where=self.gate_id, hint="record it with prodml.record"
+                )
+            return found
+
+        return self._keep(explanation, subjects, materials)
+
+    def _keep(
+        self,
+        check: Callable[[], Evidence],
+        subjects: Iterable[Subject | None],
+        materials: Iterable[Subject | None],
+    ) -> Evidence:
+        __tracebackhide__ = True
         started_at, start = datetime.now(UTC), time.perf_counter()
         evidence = check()
         if not isinstance(evidence, Evidence):
@@ -112,7 +151,6 @@ class GateSession:
         if self._context.brief is not None:
             evidence = replace(evidence, environment_digest=self._context.environment()[0])
             self._item.stash.setdefault(PENDING, []).append(evidence)
-        self._tell(self._judge(evidence))
         return evidence
 
     def _judge(self, evidence: Evidence) -> Judgement:

@@ -7,6 +7,7 @@ becomes a table. Whatever has another form is left to the signed statement.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pytest_prodml.records import Evidence, JsonValue
@@ -16,23 +17,27 @@ from pytest_prodml.render.inert import inert
 from pytest_prodml.render.measures import scale_for
 from pytest_prodml.render.model import Chart, Column, Fact, Table
 from pytest_prodml.render.numbers import Scale, plain, scale_of
+from pytest_prodml.render.tradeoff import tradeoff
 
 #: Names of series; a gate that measured several times numbers them: ``roc``, ``roc (2)``.
-_SERIES = re.compile(rf"(ecdf|{'|'.join(KINDS)})(?: \([0-9]+\))?")
+_SERIES = re.compile(rf"(ecdf|tradeoff|{'|'.join(KINDS)})(?: \([0-9]+\))?")
+#: Series that are drawn by a function of their own.
+_OWN: Mapping[str, Callable[[JsonValue], Chart | None]] = {"ecdf": ecdf, "tradeoff": tradeoff}
 _MOST_ROWS = 50
 _MOST_COLUMNS = 12
 _MOST_FACTS = 40
 
 
 def detail_charts(evidence: Evidence) -> tuple[Chart, ...]:
-    """Draw the series of known kinds: ``ecdf`` and those of `curves.KINDS`."""
+    """Draw the series of known kinds: ``ecdf``, ``tradeoff`` and those of `curves.KINDS`."""
     found = []
     for key in sorted(evidence.details):
         kind = _SERIES.fullmatch(key)
         if kind is not None:
             series = evidence.details[key]
             extra = _area(evidence) if kind[1] == "roc" else ""
-            chart = ecdf(series) if kind[1] == "ecdf" else drawn(kind[1], series, extra=extra)
+            draw = _OWN.get(kind[1])
+            chart = drawn(kind[1], series, extra=extra) if draw is None else draw(series)
             if chart is not None:
                 found.append(replace(chart, title=f"{chart.title}{key.removeprefix(kind[1])}"))
     return tuple(found)

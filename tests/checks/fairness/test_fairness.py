@@ -14,7 +14,8 @@ import sklearn.metrics
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pytest_prodml.checks.fairness import RATES, difference_at_most, ratio_at_least
+from pytest_prodml.checks import fairness
+from pytest_prodml.checks.fairness import RATES, Answers
 from pytest_prodml.codec import decode, encode
 from pytest_prodml.errors import InputError
 from pytest_prodml.policy.criterion import judge_criterion
@@ -22,12 +23,38 @@ from pytest_prodml.records import Evidence, Measurement, Outcome
 
 ORACLES: dict[str, Callable[..., Any]] = {
     "accuracy": sklearn.metrics.accuracy_score,
+    "false_discovery_rate": lambda truth, decision: 1 - sklearn.metrics.precision_score(truth, decision),
+    "false_omission_rate": lambda truth, decision: (
+        1 - sklearn.metrics.precision_score(truth, decision, pos_label=0)
+    ),
+    "negative_predictive_value": lambda truth, decision: sklearn.metrics.precision_score(
+        truth, decision, pos_label=0
+    ),
+    "precision": sklearn.metrics.precision_score,
     "false_negative_rate": fairlearn.metrics.false_negative_rate,
     "false_positive_rate": fairlearn.metrics.false_positive_rate,
     "selection_rate": fairlearn.metrics.selection_rate,
     "true_negative_rate": fairlearn.metrics.true_negative_rate,
     "true_positive_rate": fairlearn.metrics.true_positive_rate,
 }
+
+
+def check(which: str, metric: Any, limit: float, *given: Any, **options: Any) -> Evidence:
+    """Call a check with truth, decisions and groups one by one, and columns of the answers as options."""
+    options |= dict(zip(("y_true", "y_pred", "groups"), given, strict=False))
+    columns = {name: options.pop(name) for name in Answers.__dataclass_fields__ if name in options}
+    found: Evidence = getattr(fairness, which)(
+        metric, limit, Answers(**columns), options.pop("groups"), **options
+    )
+    return found
+
+
+def difference_at_most(metric: Any, limit: float, *columns: Any, **options: Any) -> Evidence:
+    return check("difference_at_most", metric, limit, *columns, **options)
+
+
+def ratio_at_least(metric: Any, limit: float, *columns: Any, **options: Any) -> Evidence:
+    return check("ratio_at_least", metric, limit, *columns, **options)
 
 
 def outcomes(evidence: Evidence) -> list[Outcome]:
@@ -46,10 +73,10 @@ def by_counts(groups: dict[str, tuple[int, int]]) -> tuple[npt.NDArray[np.int_],
 
 
 def selection(
-    limit: float, groups: dict[str, tuple[int, int]], check: Callable[..., Evidence] = difference_at_most
+    limit: float, groups: dict[str, tuple[int, int]], compare: Callable[..., Evidence] = difference_at_most
 ) -> Evidence:
     decisions, membership = by_counts(groups)
-    return check("selection_rate", limit, None, decisions, {"sex": membership}, gate_id="fairness.test")
+    return compare("selection_rate", limit, None, decisions, {"sex": membership}, gate_id="fairness.test")
 
 
 # --- values -----------------------------------------------------------------------------------------------
@@ -290,12 +317,17 @@ def call(metric: str = "accuracy", limit: float = 0.1, **changes: Any) -> Eviden
         ("y_pred holds 2", {"y_pred": [0, 2]}),
         (
             "name all labels",
-            {"metric": "selection_rate", "y_true": None, "y_pred": [0.1, 1, 0.3], "groups": {"sex": "abc"}},
+            {
+                "metric": "selection_rate",
+                "y_true": None,
+                "y_pred": [0.1, 1, 0.3],
+                "groups": {"sex": list("abc")},
+            },
         ),
         ("favorable_label 1", {"y_true": ["no", "yes"], "y_pred": ["no", "yes"]}),
         ("differ in length", {"y_true": [0, 1, 1]}),
         ("sex 3", {"groups": {"sex": ["f", "m", "f"]}}),
-        ("shape", {"groups": {"sex": [["f"], ["m"]]}}),
+        ("shape", {"groups": {"sex": np.array([["f"], ["m"]])}}),
         ("both written '1'", {"groups": {"sex": np.array([1, "1"], dtype=object)}}),
         ("both written '(missing)'", {"groups": {"sex": np.array([None, "(missing)"], dtype=object)}}),
     ],

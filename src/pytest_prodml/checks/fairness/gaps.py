@@ -1,363 +1,237 @@
-"""Decisions, the truth and group membership -> evidence about differences between groups of people.
+"""Answers and who the people are -> evidence about gaps between groups, or floors that every group meets.
 
 Point values are fairlearn's (`MetricFrame.difference()`, `.ratio()`), with two exceptions on purpose: a group
 on which a rate is undefined (no row with the favorable label, so no true positive rate) is *not estimable*,
 where fairlearn takes 0; and a single group has nothing to be compared with, where fairlearn says 0. No group
-is ever dropped for being small. Small groups make wide bounds, and the evidence names them and the rows that
-would decide.
+is ever dropped for being small, unless the policy says so. Small groups make wide bounds, and the evidence
+names them and the rows that would decide.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
 import numpy.typing as npt
 
-from pytest_prodml.checks.labels import (
-    Label,
-    checked_limit,
-    classes_of,
-    codes_into,
-    label_column,
-    named,
-    nearest,
-    same_length,
-)
-from pytest_prodml.checks.membership import membership
+from pytest_prodml.checks.evidence import checked_burden, evidence, measurement
+from pytest_prodml.checks.fairness.answers import Answers
+from pytest_prodml.checks.fairness.groups import By
+from pytest_prodml.checks.fairness.request import Asked, decided_with, edges_of, finite, large_enough
+from pytest_prodml.checks.fairness.tables import details_of, measured_groups, note_of
+from pytest_prodml.checks.fairness.values import AnyMetric, Compared, Values, compared, name_of
+from pytest_prodml.checks.metrics.levels import Bins
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Comparison, Criterion, Evidence, JsonValue, Measurement
-from pytest_prodml.statistics import intervals
-from pytest_prodml.statistics.comparison import Spread, max_difference, min_ratio
-from pytest_prodml.statistics.estimate import POWER, checked_level
-from pytest_prodml.statistics.sufficient import Codes, Counts, cross_table
-
-_MOST_NAMED = 4
-#: A group that needs more than so many times its rows is not small: the limit is too near.
-_FAR = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """A share of the rows of a group.
-
-    `successes` and `trials` take the counts by group, truth is favorable, decision is favorable, decision is
-    right, and give one number a group. `trials_are` names the rows that are counted.
-    """
-
-    successes: Callable[[Counts], Counts]
-    trials: Callable[[Counts], Counts]
-    trials_are: str
-    needs_truth: bool = True
-
-
-def _all(counts: Counts) -> Counts:
-    return np.asarray(counts.sum(axis=(1, 2, 3)))
-
-
-def _where(counts: Counts, truth: int, decision: int | None = None) -> Counts:
-    chosen = counts[:, truth] if decision is None else counts[:, truth, decision : decision + 1]
-    return np.asarray(chosen.sum(axis=(1, 2)))
-
-
-_FAVORABLE, _OTHER = "rows with the favorable label", "rows without the favorable label"
-
-RATES: Mapping[str, Rate] = {
-    "accuracy": Rate(successes=lambda c: c[..., 1].sum(axis=(1, 2)), trials=_all, trials_are="rows"),
-    "false_negative_rate": Rate(
-        successes=lambda c: _where(c, 1, 0), trials=lambda c: _where(c, 1), trials_are=_FAVORABLE
-    ),
-    "false_positive_rate": Rate(
-        successes=lambda c: _where(c, 0, 1), trials=lambda c: _where(c, 0), trials_are=_OTHER
-    ),
-    "selection_rate": Rate(
-        successes=lambda c: c[:, :, 1].sum(axis=(1, 2)), trials=_all, trials_are="rows", needs_truth=False
-    ),
-    "true_negative_rate": Rate(
-        successes=lambda c: _where(c, 0, 0), trials=lambda c: _where(c, 0), trials_are=_OTHER
-    ),
-    "true_positive_rate": Rate(
-        successes=lambda c: _where(c, 1, 1), trials=lambda c: _where(c, 1), trials_are=_FAVORABLE
-    ),
-}
+from pytest_prodml.statistics.estimate import checked_level
+from pytest_prodml.statistics.gaps import (
+    Gap,
+    difference_of_counts,
+    difference_of_estimates,
+    ratio_of_counts,
+    ratio_of_estimates,
+    worst_of,
+)
 
 
 def difference_at_most(
-    metric: str,
+    metric: AnyMetric,
     limit: float,
-    y_true: npt.ArrayLike | None,
-    y_pred: npt.ArrayLike,
+    answers: Answers,
     groups: Mapping[str, npt.ArrayLike],
     *,
-    favorable_label: Label = 1,
-    labels: Sequence[Label] | None = None,
+    by: By | None = None,
+    bins: Mapping[str, Bins] | None = None,
+    separators: Mapping[str, str] | None = None,
+    min_group: int | None = None,
+    burden: str = "compliance",
     gate_id: str,
     confidence_level: float = 0.95,
+    seed: int = 0,
 ) -> Evidence:
-    """Measure the largest difference of a rate between groups, which has to be at most `limit`.
+    """Measure the largest difference of a metric between groups, which has to be at most `limit`.
 
     Parameters
     ----------
-    metric : str
-        A name of `RATES`: selection_rate (demographic parity), true_positive_rate (equal opportunity), ...
+    metric : str, Metric or callable
+        A rate (selection_rate is demographic parity, true_positive_rate equal opportunity), equalized_odds
+        (the worse of the true and the false positive rate), mean_prediction, expected_calibration_error,
+        calibration_in_the_large, exposure, any metric of performance, a metric of your own, or a function of
+        ``(y_true, y_pred)``.
     limit : float
         Passes when *every* pair of groups is proven to differ by at most this, fails when some pair is
         proven to differ by more.
-    y_true : array-like or None
-        The truth, one label a row; None only for selection_rate.
-    y_pred : array-like
-        The decision, one label a row. Rows are taken to be independent.
-    groups : mapping of str to array-like
-        For each attribute the group of each row. Each attribute is a criterion of its own, named like it.
-        Rows without a group form the group "(missing)".
-    favorable_label : label
-        The decision that people want: what counts as selected and as positive.
-    labels : sequence of labels, optional
-        All labels, where `y_true` may hold only some of them.
-    gate_id, confidence_level : str, float
-        The gate, and the level of each one-sided bound.
+    answers : Answers
+        What the model said, the truth, and how the rows were drawn.
+    groups : mapping of str to array-like, shape (n,)
+        Columns of attributes; they need not be inputs of the model. Rows without a value form the group
+        "(missing)"; a cell that is a list, tuple or set makes its row a member of several groups.
+    by : str or sequence of (str or sequence of str), optional
+        Which columns are compared, and which combinations of them: ``["sex", ("sex", "age")]``; default every
+        column by itself. Each is a criterion of its own, named like it: ``sex & age``.
+    bins, separators : mapping, optional
+        Bands of numbers, and what separates several values in a cell of text; see `groups.groupings`.
+    min_group : int, optional
+        Leave out groups with fewer rows. Each is listed with its rows, and passes only under a policy whose
+        `min_group` allows it.
+    burden : {"compliance", "violation"}
+        Who has to prove it.
+    gate_id, confidence_level, seed : str, float, int
+        The gate, the level of each one-sided bound, and the seed of metrics that resample.
 
     Returns
     -------
     Evidence
-        For each attribute the measurement ``<metric>_difference`` with the attribute as its group, then the
-        rate of every group as ``<metric>`` with the group ``attribute=value``, for information.
+        For each comparison the measurement ``<metric>_difference`` with its attribute as the group, then the
+        metric of every group as ``<metric>`` with the group ``attribute=value``, for information.
 
     Raises
     ------
     InputError
         For what can not be judged: an unknown metric or label, a missing label, columns of different length,
-        an attribute with more than 100 groups.
+        an attribute with more than 100 groups or with fractions.
     """
-    claim = _Claim(name="difference", comparison=Comparison.AT_MOST, spread=max_difference)
-    rows = _rows(metric, y_true, y_pred, favorable_label, labels)
-    return _evidence(metric, claim, checked_limit(limit), rows, groups, gate_id, confidence_level)
+    claim = _Claim(name="difference", comparison=Comparison.AT_MOST, limit=_limit(limit))
+    asked = Asked(groups, by, bins, separators, min_group, burden, gate_id, confidence_level, seed)
+    return _gaps(metric, claim, answers, asked)
 
 
 def ratio_at_least(
-    metric: str,
+    metric: AnyMetric,
     limit: float,
-    y_true: npt.ArrayLike | None,
-    y_pred: npt.ArrayLike,
+    answers: Answers,
     groups: Mapping[str, npt.ArrayLike],
     *,
-    favorable_label: Label = 1,
-    labels: Sequence[Label] | None = None,
+    by: By | None = None,
+    bins: Mapping[str, Bins] | None = None,
+    separators: Mapping[str, str] | None = None,
+    min_group: int | None = None,
+    burden: str = "compliance",
     gate_id: str,
     confidence_level: float = 0.95,
+    seed: int = 0,
 ) -> Evidence:
-    """Measure the smallest ratio of a rate between groups, which has to be at least `limit`.
+    """Measure the smallest ratio of a metric between groups, which has to be at least `limit`.
 
     A limit of 0.8 is the "four fifths" screening rule. Parameters, results and errors are those of
-    `difference_at_most`, with ``<metric>_ratio``. A ratio of 0 to 0 is not estimable.
+    `difference_at_most`, with ``<metric>_ratio``. A ratio of 0 to 0 is not estimable; of metrics that can be
+    negative there are no ratios.
     """
-    claim = _Claim(name="ratio", comparison=Comparison.AT_LEAST, spread=min_ratio)
-    rows = _rows(metric, y_true, y_pred, favorable_label, labels)
-    return _evidence(metric, claim, checked_limit(limit), rows, groups, gate_id, confidence_level)
+    if not 0 < _limit(limit) <= 1:
+        raise InputError(f"a ratio of the lowest to the highest lies between 0 and 1, got {limit!r}")
+    claim = _Claim(name="ratio", comparison=Comparison.AT_LEAST, limit=_limit(limit))
+    asked = Asked(groups, by, bins, separators, min_group, burden, gate_id, confidence_level, seed)
+    return _gaps(metric, claim, answers, asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Claim:
     name: str
     comparison: Comparison
-    spread: Callable[..., Spread]
+    limit: float
+
+    def gap(self, values: Values) -> Gap:
+        """Return the gap between the groups."""
+        ratio = self.comparison is Comparison.AT_LEAST
+        if values.counts is not None:
+            return ratio_of_counts(*values.counts) if ratio else difference_of_counts(*values.counts)
+        make = ratio_of_estimates if ratio else difference_of_estimates
+        return make(values.estimates, independent=values.independent)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rows:
-    """Each row's truth and decision as 0 or 1 (favorable), and whether the decision is right."""
-
-    truth: Codes
-    decision: Codes
-    right: Codes
-
-
-def _rows(
-    metric: str,
-    y_true: npt.ArrayLike | None,
-    y_pred: npt.ArrayLike,
-    favorable: Label,
-    labels: Sequence[Label] | None,
-) -> _Rows:
-    rate = RATES.get(metric)
-    if rate is None:
-        raise InputError(f"there is no fairness metric {metric!r}", hint=nearest(metric, list(RATES)))
-    predicted = label_column(y_pred, name="y_pred")
-    if y_true is None:
-        if rate.needs_truth:
-            raise InputError(f"{metric} compares the decisions with the truth: pass y_true")
-        truth = predicted  # its labels are then the known ones
-    else:
-        truth = label_column(y_true, name="y_true")
-    same_length(y_true=truth.codes.size, y_pred=predicted.codes.size)
-    if not truth.codes.size:
-        nothing = np.zeros(0, dtype=np.intp)
-        return _Rows(truth=nothing, decision=nothing, right=nothing)
-    classes = classes_of(truth, positive=favorable, labels=labels, name="favorable_label")
-    if y_true is None and labels is None and len(classes) > 2:
-        raise InputError(f"y_pred holds {named(classes)}", hint="name all labels with labels=[...]")
-    true_codes, codes = codes_into(truth, classes, name="y_true"), codes_into(predicted, classes)
-    chosen = classes.index(favorable)
-    return _Rows(
-        truth=(true_codes == chosen).astype(np.intp),
-        decision=(codes == chosen).astype(np.intp),
-        right=(true_codes == codes).astype(np.intp),
-    )
-
-
-def _evidence(
-    metric: str,
-    claim: _Claim,
-    limit: float,
-    rows: _Rows,
-    groups: Mapping[str, npt.ArrayLike],
-    gate_id: str,
-    confidence_level: float,
-) -> Evidence:
-    checked_level(confidence_level)
-    if not groups:
-        raise InputError("no attribute to compare groups by", hint='name them: by=["sex", "age_band"]')
-    measurements: list[Measurement] = []
-    criteria: list[Criterion] = []
-    details: dict[str, JsonValue] = {}
-    for attribute, values in groups.items():
-        table = _table(metric, str(attribute), values, rows)
-        spread = claim.spread(table.successes, table.trials, confidence_level, limit=limit)
-        headline = f"{metric}_{claim.name}"
-        measurements.append(_headline(headline, claim, table, spread, confidence_level))
-        of_groups = _of_groups(metric, table, confidence_level)
-        measurements.extend(of_groups)
-        criteria.append(
-            Criterion(metric=headline, comparison=claim.comparison, limit=limit, group=table.attribute)
-        )
-        details[f"{metric}_by_{attribute}"] = _details(table, spread, of_groups)
-    if any(measured.n_required is not None for measured in measurements):
-        details["planned_power"] = POWER
-    return Evidence(
-        gate_id=gate_id, measurements=tuple(measurements), criteria=tuple(criteria), details=details
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Table:
-    """The counts of one attribute, one entry a group."""
-
-    attribute: str
-    names: tuple[str, ...]
-    rows: Counts
-    successes: Counts
-    trials: Counts
-    trials_are: str
-
-
-def _table(metric: str, attribute: str, values: npt.ArrayLike, rows: _Rows) -> _Table:
-    column = membership(values, attribute)
-    same_length(y_pred=rows.decision.size, **{attribute: column.codes.size})
-    sizes = (len(column.names), 2, 2, 2)
-    counts = cross_table([column.codes, rows.truth, rows.decision, rows.right], sizes)
-    rate = RATES[metric]
-    return _Table(
-        attribute=attribute,
-        names=column.names,
-        rows=_all(counts),
-        successes=rate.successes(counts),
-        trials=rate.trials(counts),
-        trials_are=rate.trials_are,
-    )
-
-
-def _headline(
-    name: str, claim: _Claim, table: _Table, spread: Spread, confidence_level: float
-) -> Measurement:
-    rows = int(table.rows.sum())
-    return Measurement(
-        metric=name,
-        value=spread.value,
-        lower=spread.lower,
-        upper=spread.upper,
-        confidence_level=confidence_level,
-        method="MOVER, Clopper-Pearson limits; all pairs",
-        n_samples=rows,
-        higher_is_better=claim.comparison is Comparison.AT_LEAST,
-        group=table.attribute,
-        n_required=None if spread.growth is None else math.ceil(rows * spread.growth),
-        note=_note(claim, table, spread),
-    )
-
-
-def _note(claim: _Claim, table: _Table, spread: Spread) -> str | None:
-    if not table.names:
-        return "there are no rows"
-    if len(table.names) == 1:
-        return f"only one group, {table.attribute}={table.names[0]}: there is nothing to compare"
-    told = [
-        f"{_told(table, group)}, no {table.trials_are} among them: not estimable" for group in spread.empty
-    ]
-    if spread.value is None and len(spread.empty) < len(table.names) - 1:
-        told.append(f"no group has a rate above 0, so the {claim.name} is not defined")
-    by_size = sorted(spread.needs, key=lambda group: int(table.rows[group]))
-    told += [_need(table, spread, group) for group in by_size]
-    more = f"; and {len(told) - _MOST_NAMED} more groups" if len(told) > _MOST_NAMED else ""
-    return "; ".join(told[:_MOST_NAMED]) + more if told else None
-
-
-def _told(table: _Table, group: int) -> str:
-    return f"{table.attribute}={table.names[group]}: {int(table.rows[group]):,} rows"
-
-
-def _need(table: _Table, spread: Spread, group: int) -> str:
-    rows, needed = int(table.rows[group]), _rows_needed(table, spread, group)
-    if needed is None:
-        return f"{_told(table, group)}, its rate lies on the limit, so no number of rows would decide"
-    why = " (its rate lies near the limit)" if needed > _FAR * rows else ""
-    return f"{_told(table, group)}, not enough data{why}: about {needed:,} rows of this group would decide"
-
-
-def _rows_needed(table: _Table, spread: Spread, group: int) -> int | None:
-    trials = spread.needs.get(group)
-    if trials is None:
-        return None
-    return math.ceil(trials * int(table.rows[group]) / int(table.trials[group]))
-
-
-def _of_groups(metric: str, table: _Table, confidence_level: float) -> list[Measurement]:
-    found = []
-    for name, rows, successes, trials in zip(
-        table.names, table.rows.tolist(), table.successes.tolist(), table.trials.tolist(), strict=True
-    ):
-        estimate = intervals.proportion(successes, trials, of=table.trials_are)
-        lower, upper = estimate.at(confidence_level)
-        found.append(
-            Measurement(
-                metric=metric,
-                value=estimate.value,
-                lower=lower,
-                upper=upper,
-                confidence_level=confidence_level,
-                method=estimate.method,
-                n_samples=rows,
-                group=f"{table.attribute}={name}",
-                note=estimate.note,
-            )
-        )
+def _limit(limit: float) -> float:
+    found = finite(limit)
+    if found < 0:
+        raise InputError(f"the limit must be a number from 0 on, got {limit!r}")
     return found
 
 
-def _details(table: _Table, spread: Spread, of_groups: Sequence[Measurement]) -> list[JsonValue]:
-    """Return the table behind a forest plot. `counted` rows enter the rate, `hits` of them count for it."""
-    return [
-        {
-            "group": name,
-            "rows": int(table.rows[group]),
-            "counted": int(table.trials[group]),
-            "hits": int(table.successes[group]),
-            "value": measured.value,
-            "lower": measured.lower,
-            "upper": measured.upper,
-            "undecided": group in spread.needs or group in spread.empty,
-            "rows_needed": _rows_needed(table, spread, group),
-        }
-        for group, (name, measured) in enumerate(zip(table.names, of_groups, strict=True))
+def _check_asks_something(name: str, limit: float, part: Compared) -> None:
+    if part.low is None or part.high is None:
+        return
+    width = part.high - part.low
+    if limit >= width:
+        raise InputError(
+            f"the limit of a difference must lie between 0 and {width:g}, got {limit!r}",
+            where=name,
+            hint="no difference can exceed it, so it would ask for nothing",
+        )
+
+
+def _gaps(metric: AnyMetric, claim: _Claim, answers: Answers, asked: Asked) -> Evidence:
+    checked_level(asked.confidence_level)
+    burden = checked_burden(asked.burden)
+    ratio = claim.comparison is Comparison.AT_LEAST
+    parts = compared(metric, answers, seed=asked.seed)
+    if ratio and any(part.can_be_negative for part in parts):
+        raise InputError(
+            f"{name_of(metric)} can be negative, so ratios of it mean nothing", hint="use difference_at_most"
+        )
+    if not ratio:
+        _check_asks_something(name_of(metric), claim.limit, parts[0])
+    headline = f"{name_of(metric)}_{claim.name}"
+    measurements: list[Measurement] = []
+    criteria: list[Criterion] = []
+    details: dict[str, JsonValue] = dict(decided_with(answers))
+    for grouping in asked.groupings(answers.n_rows):
+        kept, dropped = large_enough(grouping, asked.min_group, measurements, details)
+        criterion = Criterion(
+            metric=headline,
+            comparison=claim.comparison,
+            limit=claim.limit,
+            group=grouping.attribute,
+            burden=burden,
+        )
+        values = [part.in_groups(kept) for part in parts]
+        gaps = [claim.gap(value) for value in values]
+        whole = gaps[0] if len(gaps) == 1 else worst_of(gaps, at_least=ratio)
+        measurements.append(_headline(criterion, whole, values, gaps, parts[0], asked, dropped))
+        criteria.append(criterion)
+        for part, value, gap in zip(parts, values, gaps, strict=True):
+            if len(parts) > 1:
+                single = replace(criterion, metric=f"{part.name}_{claim.name}")
+                measurements.append(
+                    _headline(single, gap, [value], [gap], part, asked, dropped, judged=False)
+                )
+            of_groups = measured_groups(part, value, asked.confidence_level)
+            measurements += of_groups
+            needs = gap.needs(claim.limit, asked.confidence_level)
+            details[f"{part.name}_by_{grouping.attribute}"] = details_of(
+                value, of_groups, gap, needs, asked.confidence_level
+            )
+        if grouping.edges:
+            details.setdefault("bins", []).extend(edges_of(grouping))  # type: ignore[union-attr]
+    return evidence(asked.gate_id, measurements, criteria, seed=asked.seed, details=details)
+
+
+def _headline(
+    criterion: Criterion,
+    gap: Gap,
+    values: Sequence[Values],
+    gaps: Sequence[Gap],
+    part: Compared,
+    asked: Asked,
+    dropped: int,
+    *,
+    judged: bool = True,
+) -> Measurement:
+    notes = [
+        note_of(value, one, one.needs(criterion.limit, asked.confidence_level), criterion.metric)
+        for value, one in zip(values, gaps, strict=True)
     ]
+    if dropped:
+        notes.append(f"{dropped} smaller groups were left out")
+    rows = (
+        int(values[0].grouping.sizes.sum()) if not values[0].grouping.overlap else values[0].grouping.n_rows
+    )
+    return measurement(
+        criterion.metric,
+        replace(gap.estimate, note=None),
+        criteria=[criterion] if judged else [],
+        n_samples=rows,
+        confidence_level=asked.confidence_level,
+        higher_is_better=criterion.comparison is Comparison.AT_LEAST,
+        unit="1" if criterion.comparison is Comparison.AT_LEAST else part.unit,
+        group=criterion.group,
+        note="; ".join(dict.fromkeys(note for note in notes if note)) or None,
+    )
