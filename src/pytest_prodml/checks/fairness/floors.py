@@ -73,6 +73,7 @@ def _floors(
     checked_level(asked.confidence_level)
     if metric in JOINT if isinstance(metric, str) else False:
         raise InputError(f"{metric} compares groups; it has no value in one", hint="name one of its rates")
+    n_rows = answers.n_rows
     [part] = compared(metric, answers, seed=asked.seed)
     floor = comparison is Comparison.AT_LEAST
     if part.higher_is_better is not None and part.higher_is_better is not floor:
@@ -93,7 +94,7 @@ def _floors(
     measurements: list[Measurement] = []
     criteria: list[Criterion] = []
     details: dict[str, JsonValue] = dict(decided_with(answers))
-    for grouping in asked.groupings(answers.n_rows):
+    for grouping in asked.groupings(n_rows):
         kept, _ = large_enough(grouping, asked.min_group, measurements, details)
         values = part.in_groups(kept)
         found = []

@@ -162,6 +162,7 @@ def _gaps(metric: AnyMetric, claim: _Claim, answers: Answers, asked: Asked) -> E
     checked_level(asked.confidence_level)
     burden = checked_burden(asked.burden)
     ratio = claim.comparison is Comparison.AT_LEAST
+    n_rows = answers.n_rows
     parts = compared(metric, answers, seed=asked.seed)
     if ratio and any(part.can_be_negative for part in parts):
         raise InputError(
@@ -173,7 +174,7 @@ def _gaps(metric: AnyMetric, claim: _Claim, answers: Answers, asked: Asked) -> E
     measurements: list[Measurement] = []
     criteria: list[Criterion] = []
     details: dict[str, JsonValue] = dict(decided_with(answers))
-    for grouping in asked.groupings(answers.n_rows):
+    for grouping in asked.groupings(n_rows):
         kept, dropped = large_enough(grouping, asked.min_group, measurements, details)
         criterion = Criterion(
             metric=headline,
@@ -220,7 +221,7 @@ def _headline(
         for value, one in zip(values, gaps, strict=True)
     ]
     if dropped:
-        notes.append(f"{dropped} smaller groups were left out")
+        notes.append(f"{dropped} smaller {'group was' if dropped == 1 else 'groups were'} left out")
     rows = (
         int(values[0].grouping.sizes.sum()) if not values[0].grouping.overlap else values[0].grouping.n_rows
     )

@@ -63,7 +63,8 @@ class Grouping:
         """The rows of each group."""
         if self.codes is None:
             return np.array([np.count_nonzero(mask) for mask in self.masks], dtype=np.int64)
-        return np.bincount(self.codes, minlength=len(self.labels)).astype(np.int64)
+        inside = self.codes[self.codes >= 0]
+        return np.bincount(inside, minlength=len(self.labels)).astype(np.int64)
 
     def rows(self, group: int) -> Rows:
         """Return which rows belong to a group."""

@@ -209,8 +209,11 @@ def _rate(name: str, answers: Answers) -> Compared:
     def in_groups(grouping: Grouping) -> Values:
         truth, decision, right = answers.decisions
         if grouping.codes is not None and answers.design.is_simple:
-            codes = _small(grouping.codes)
-            table = cross_table([codes, truth, decision, right], (len(grouping.labels) + 1, 2, 2, 2))[:-1]
+            groups = len(grouping.labels)
+            same_length(y_pred=decision.size, **{grouping.attribute: grouping.codes.size})
+            # Rows of no group get a code of their own; codes in one byte are counted faster.
+            codes = np.where(grouping.codes < 0, groups, grouping.codes).astype(np.uint8)
+            table = cross_table([codes, truth, decision, right], (groups + 1, 2, 2, 2))[:-1]
             counts = rate.of_table(table)
             return Values(
                 metric=name,
@@ -227,13 +230,6 @@ def _rate(name: str, answers: Answers) -> Compared:
         )  # fmt: skip
 
     return Compared(name=name, in_groups=in_groups)
-
-
-def _small(codes: Codes) -> npt.NDArray[np.uint8]:
-    """Return codes in one byte, which are counted faster; rows of no group get the code behind the last."""
-    groups = int(np.max(codes, initial=-1)) + 1
-    found: npt.NDArray[np.uint8] = np.where(codes < 0, groups, codes).astype(np.uint8)
-    return found
 
 
 def _share(hits: Flags, inside: Flags, design: Design, counted_are: str) -> Estimate:
