@@ -127,7 +127,7 @@ def test_a_mean_by_bands_at_a_higher_level(bank: Project) -> None:
     call = 'ml_fairness.gap_explained("mean_prediction", by="sex", factors=["income"], bins={"income": [2500, 3500]}, level=0.99)'
     run(bank, call)
     assert {m.confidence_level for m in evidence(bank).measurements} == {0.99}
-    assert any("income=2500 to under 3500" in str(value) for value in evidence(bank).details.values())
+    assert any("income=[2500, 3500)" in str(value) for value in evidence(bank).details.values())
 
 
 def test_weights_and_persons_of_the_project_count(bank: Project) -> None:

@@ -11,7 +11,7 @@ from pytest_prodml.records import Evidence
 if TYPE_CHECKING:
     from pytest_prodml.checks.fairness import Answers
     from pytest_prodml.checks.fairness.groups import By
-    from pytest_prodml.checks.fairness.values import AnyMetric
+    from pytest_prodml.checks.fairness.measures import AnyMetric
     from pytest_prodml.checks.metrics.levels import Bins
 
 
@@ -156,7 +156,7 @@ class GapsBetweenGroups(ModelBound):
         """Return what the metric is made of, and no more: a prediction may be expensive."""
         __tracebackhide__ = True
         from pytest_prodml.checks.fairness import Answers
-        from pytest_prodml.checks.fairness.values import Form, needs_of
+        from pytest_prodml.checks.fairness.measures import Form, needs_of
 
         model = self._model
         needs = needs_of(metric)

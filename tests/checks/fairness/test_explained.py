@@ -331,8 +331,8 @@ def test_numbers_by_bands_and_missing_values() -> None:
     [table] = [value for key, value in found.details.items() if key.startswith("strata of")]
     assert isinstance(table, list)
     names = {str(row["stratum"]): row for row in table if isinstance(row, dict)}
-    assert set(names) == {"age=under 30", "age=30 to under 45", "age=45 or more", "age=(missing)"}
-    assert names["age=30 to under 45"]["rows"] == 20
+    assert set(names) == {"age=(-inf, 30)", "age=[30, 45)", "age=[45, inf)", "age=(missing)"}
+    assert names["age=[30, 45)"]["rows"] == 20
 
 
 def test_tables_are_bounded_and_say_what_they_leave_out() -> None:
@@ -409,7 +409,7 @@ def test_no_rows_at_all() -> None:
         ({"standard": "mine"}, "average or reference"),
         ({"bins": {"height": [1]}}, "neither compared nor a factor"),
         ({"bins": {"job": [2, 1]}}, "numbers that rise"),
-        ({"bins": {"sex": [1]}}, "sex must be numbers"),
+        ({"bins": {"sex": [1]}}, "has bins but holds no numbers"),
         ({"sample_weight": [1, 2, 3, -1]}, "negative"),
         ({"clusters": [1, 2, None, 3]}, "missing in 1 of 4"),
         ({"confidence_level": 95}, "between 0.5 and 1"),

@@ -91,6 +91,11 @@ class Answers:
         if self.y_pred is None:
             raise InputError("decisions are compared: pass y_pred")
         predicted = label_column(self.y_pred, name="y_pred")
+        if any(isinstance(label, float) and 0 < label < 1 for label in predicted.categories):
+            raise InputError(
+                f"y_pred holds {named(predicted.categories)}: these look like scores, and are no decisions",
+                hint="decide by a threshold first, and say which (threshold=...), or compare mean_prediction",
+            )
         truth = predicted if self.y_true is None else label_column(self.y_true, name="y_true")
         same_length(y_true=truth.codes.size, y_pred=predicted.codes.size)
         if not truth.codes.size:

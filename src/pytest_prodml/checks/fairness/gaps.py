@@ -17,9 +17,10 @@ import numpy.typing as npt
 from pytest_prodml.checks.evidence import checked_burden, evidence, measurement
 from pytest_prodml.checks.fairness.answers import Answers
 from pytest_prodml.checks.fairness.groups import By
+from pytest_prodml.checks.fairness.measures import AnyMetric, compared, name_of
 from pytest_prodml.checks.fairness.request import Asked, decided_with, edges_of, finite, large_enough
 from pytest_prodml.checks.fairness.tables import details_of, measured_groups, note_of
-from pytest_prodml.checks.fairness.values import AnyMetric, Compared, Values, compared, name_of
+from pytest_prodml.checks.fairness.values import Compared, Values
 from pytest_prodml.checks.metrics.levels import Bins
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Comparison, Criterion, Evidence, JsonValue, Measurement

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -10,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pytest_prodml.checks.fairness.groups import groupings
 from pytest_prodml.checks.labels import (
     Label,
     classes_of,
@@ -20,9 +20,10 @@ from pytest_prodml.checks.labels import (
     same_length,
     score_column,
 )
-from pytest_prodml.checks.membership import MISSING, Membership, membership
+from pytest_prodml.checks.membership import Membership, membership
+from pytest_prodml.checks.metrics.levels import Bins
 from pytest_prodml.errors import InputError
-from pytest_prodml.statistics.sufficient import Codes, as_numbers
+from pytest_prodml.statistics.sufficient import Codes, as_column
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -124,35 +125,22 @@ def _labels(
     return true_codes == chosen, codes == chosen, true_codes == codes
 
 
-def grouped(values: npt.ArrayLike, name: str, edges: Sequence[float] | None) -> Membership:
-    """Return the group of each row; with `edges` the band of a number, each from its edge up to the next.
+def grouped(values: npt.ArrayLike, name: str, edges: Bins | None) -> Membership:
+    """Return the group of each row; with `edges` the band of a number, as `groups.groupings` names it.
 
     Raises
     ------
     InputError
-        If the edges do not rise, or the column is not made of numbers.
+        If the edges do not rise, the column is not made of numbers, or rows belong to several groups.
     """
     if edges is None:
         return membership(values, name)
-    at = as_numbers(np.asarray(edges), name=f"the bins of {name}")
-    if at.ndim != 1 or not at.size or not np.isfinite(at).all() or (np.diff(at) <= 0).any():
-        raise InputError(
-            f"the bins of {name} must be numbers that rise, got {edges!r}", hint="bins={'age': [30, 45, 60]}"
-        )
-    numbers = as_numbers(values, name=name)
-    if numbers.ndim != 1:
-        raise InputError(f"{name} must be one value for each row, got an array of shape {numbers.shape}")
-    told = [f"{edge:.12g}" for edge in at]
-    inner = [f"{low} to under {high}" for low, high in itertools.pairwise(told)]
-    names = [f"under {told[0]}", *inner, f"{told[-1]} or more"]
-    codes = np.searchsorted(at, numbers, side="right").astype(np.intp)
-    missing = np.isnan(numbers)
-    codes[missing] = len(names)
-    present = np.flatnonzero(np.bincount(codes, minlength=len(names) + 1))
-    renumber = np.zeros(len(names) + 1, dtype=np.intp)
-    renumber[present] = np.arange(present.size)
-    every = [*names, MISSING]
-    return Membership(attribute=name, names=tuple(every[i] for i in present), codes=renumber[codes])
+    column = as_column(values, name=name)
+    [found] = groupings({name: column}, len(column), bins={name: edges})
+    if found.codes is None:
+        raise InputError("holds several values in a cell", where=name)
+    names = tuple(found.name(group) for group in range(len(found.labels)))
+    return Membership(attribute=name, names=names, codes=found.codes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
