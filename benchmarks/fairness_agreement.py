@@ -3,9 +3,9 @@
     pip install ".[fairness]" aequitas==1.1.0 aif360==0.6.1     # Python 3.11, an environment of its own
     python benchmarks/fairness_agreement.py --write docs/reference/fairness.md
 
-Prints Markdown without ``--write``. The first tables have 20,000 rows of two and of five groups, the last what
-groups are like in practice: one row without a positive one, a group alone, nobody selected, memberships
-missing. An error is printed as such.
+Prints Markdown without ``--write``. The first tables have 20,000 rows of two and of five groups, the last
+what groups are like in practice: one row without a positive one, a group alone, nobody selected,
+memberships missing. An error is printed as such.
 """
 
 from __future__ import annotations

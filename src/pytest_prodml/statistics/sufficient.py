@@ -138,21 +138,33 @@ def _encode_sorted(array: npt.NDArray[Any]) -> Coded:
 
 
 def _encode_objects(values: list[Any], name: str) -> Coded:
+    # Each different object is looked at once: a million rows have few of them.
+    try:
+        different = list(dict.fromkeys(values))
+    except TypeError:
+        row, value = next((row, value) for row, value in enumerate(values) if not _has_hash(value))
+        raise InputError(
+            f"{name} holds a {type(value).__name__}, which is no label", where=f"row {row}"
+        ) from None
     index: dict[Any, int] = {}
-    codes = np.empty(len(values), dtype=np.intp)
-    for row, value in enumerate(values):
-        try:
-            codes[row] = -1 if _is_missing(value) else index.setdefault(value, len(index))
-        except TypeError:
-            raise InputError(
-                f"{name} holds a {type(value).__name__}, which is no label", where=f"row {row}"
-            ) from None
+    code_of = {
+        value: -1 if _is_missing(value) else index.setdefault(value, len(index)) for value in different
+    }
+    codes = np.fromiter(map(code_of.__getitem__, values), dtype=np.intp, count=len(values))
     order = sorted(index, key=lambda value: (str(type(value)), str(value)))
     renumber = np.empty(len(index) + 1, dtype=np.intp)
     renumber[-1] = -1
     for rank, value in enumerate(order):
         renumber[index[value]] = rank
     return Coded(codes=renumber[codes], categories=tuple(order))
+
+
+def _has_hash(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _is_missing(value: object) -> bool:

@@ -208,7 +208,7 @@ def _several(values: npt.ArrayLike, name: str, separator: str | None) -> list[fr
         if not separator:
             raise InputError("a separator is at least one character", where=name)
         return [_parts(cell, name, separator) for cell in cells]
-    if not any(isinstance(cell, _SEVERAL) for cell in cells):
+    if not any(issubclass(kind, _SEVERAL) for kind in set(map(type, cells))):
         return None
     return [_members(cell, name) if isinstance(cell, _SEVERAL) else _members([cell], name) for cell in cells]
 
