@@ -13,8 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import math
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from statistics import NormalDist
@@ -23,6 +22,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 from coverage_rows import Bounds, Row, markdown, missed
+from page import replaced
 from scipy.special import ndtr, ndtri
 from scipy.stats import binom
 
@@ -424,17 +424,6 @@ def tables(repetitions: int) -> Iterator[str]:
 PARTS = ("counts", "scores", "paired", "slices", "calibration")
 
 
-def replaced(text: str, part: str, lines: Iterable[str]) -> str:
-    """Return a page with the tables of a part put between its marks."""
-    begin, end = (f"<!-- {word}: benchmarks/{part}.py -->" for word in ("begin", "end"))
-    before, found, rest = text.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        sys.exit(f"the page lacks the lines {begin} and {end}")
-    written = "\n".join(lines)
-    return f"{before}{begin}\n\n{written}\n{end}{after}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -450,7 +439,7 @@ def main() -> None:
             for line in found:
                 print(line, flush=True)
         else:
-            text = replaced(options.write.read_text("utf-8"), name, found)
+            text = replaced(options.write.read_text("utf-8"), f"benchmarks/{name}.py", "\n".join(found))
             options.write.write_text(text, "utf-8")
 
 

@@ -11,7 +11,6 @@ population stability index over tenths of the reference against 0.1 and 0.2. See
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 import polars as pl
+from page import put
 from scipy import stats
 
 from pytest_prodml.adapters.engines.opening import open_table
@@ -360,16 +360,6 @@ def coverage() -> Iterator[str]:
 PARTS = {part.__name__: part for part in (false_alarms, power, named_cases, coverage)}
 
 
-def section(part: str) -> str:
-    """Return the text of a part between marks, so that it can be replaced alone."""
-    begin, end = marks(part)
-    return "\n".join([begin, "", *PARTS[part](), "", end])
-
-
-def marks(part: str) -> tuple[str, str]:
-    return f"<!-- begin: benchmarks/drift.py {part} -->", f"<!-- end: benchmarks/drift.py {part} -->"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -378,16 +368,11 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, action="append", help="only this part; may be given again")
     options = parser.parse_args()
     for part in options.part or PARTS:
-        text = section(part)
+        text = "\n".join(PARTS[part]())
         if options.write is None:
             print(text)
             continue
-        begin, end = marks(part)
-        before, found, rest = options.write.read_text("utf-8").partition(begin)
-        _, closed, after = rest.partition(end)
-        if not (found and closed):
-            sys.exit(f"{options.write} lacks the lines {begin} and {end}")
-        options.write.write_text(before + text + after, "utf-8")
+        put(options.write, f"benchmarks/drift.py {part}", text)
 
 
 if __name__ == "__main__":

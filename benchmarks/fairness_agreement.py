@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,13 +21,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from page import put
 
 from pytest_prodml.checks.fairness import Answers, difference_at_most, ratio_at_least
 
 Column = npt.NDArray[Any]
 SEED = 20261123
-BEGIN = "<!-- begin: benchmarks/fairness_agreement.py -->"
-END = "<!-- end: benchmarks/fairness_agreement.py -->"
 
 
 def rows(seed: int, n: int, groups: list[str]) -> tuple[Column, Column, Column]:
@@ -187,11 +185,7 @@ def main() -> None:
     if options.write is None:
         print(text)
         return
-    before, found, rest = options.write.read_text("utf-8").partition(BEGIN)
-    _, closed, after = rest.partition(END)
-    if not (found and closed):
-        sys.exit(f"{options.write} lacks the lines {BEGIN} and {END}")
-    options.write.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", "utf-8")
+    put(options.write, "benchmarks/fairness_agreement.py", text)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from page import put
 
 from pytest_prodml.statistics.design import adjusted, design_of, share_of_weight
 from pytest_prodml.statistics.estimate import Bounds, Estimate, growth_to_decide
@@ -411,12 +411,6 @@ def marks(part: str) -> tuple[str, str]:
     )
 
 
-def section(part: str) -> str:
-    """Return the text of a part between marks, so that it can be replaced alone."""
-    begin, end = marks(part)
-    return "\n".join([begin, "", *PARTS[part](), "", end])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -425,16 +419,11 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, action="append", help="only this part; may be given again")
     options = parser.parse_args()
     for part in options.part or PARTS:
-        text = section(part)
+        text = "\n".join(PARTS[part]())
         if options.write is None:
             print(text, flush=True)
             continue
-        begin, end = marks(part)
-        before, found, rest = options.write.read_text("utf-8").partition(begin)
-        _, closed, after = rest.partition(end)
-        if not (found and closed):
-            sys.exit(f"{options.write} lacks the lines {begin} and {end}")
-        options.write.write_text(before + text + after, "utf-8")
+        put(options.write, f"benchmarks/fairness_errors.py {part}", text)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,13 +19,13 @@ from typing import Any
 
 import numpy as np
 import sklearn.metrics
+from page import put
 from scipy.stats import bootstrap
 
 from pytest_prodml.checks.performance import Sample, at_least
 from pytest_prodml.errors import InputError
 from pytest_prodml.policy.judge import judge_criteria
 
-BEGIN, END = "<!-- begin: benchmarks/false_passes.py -->", "<!-- end: benchmarks/false_passes.py -->"
 RUNS = 20_000
 
 Function = Callable[[Any, Any], float]
@@ -226,11 +225,7 @@ def main() -> None:
     if options.write is None:
         print(text)
         return
-    before, found, rest = options.write.read_text("utf-8").partition(BEGIN)
-    _, closed, after = rest.partition(END)
-    if not (found and closed):
-        sys.exit(f"{options.write} lacks the lines {BEGIN} and {END}")
-    options.write.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", "utf-8")
+    put(options.write, "benchmarks/false_passes.py", text)
 
 
 if __name__ == "__main__":

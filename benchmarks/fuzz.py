@@ -29,10 +29,10 @@ from pathlib import Path
 
 from fuzz_mutations import MUTATIONS
 from fuzz_scene import Scene
+from page import put
 
 from pytest_prodml.verify.report import REASONS
 
-BEGIN, END = "<!-- begin: benchmarks/fuzz.py -->", "<!-- end: benchmarks/fuzz.py -->"
 SHARD = 5_000
 ACCEPTED = "accepted"
 
@@ -133,15 +133,6 @@ used too; the slowest took {1000 * tally.slowest:.0f} ms.
 The columns are exit statuses. First reasons of refusal: {refused}."""
 
 
-def write(path: Path, text: str) -> None:
-    """Put the figures between the marks of a page."""
-    before, found, rest = path.read_text("utf-8").partition(BEGIN)
-    _, closed, after = rest.partition(END)
-    if not found or not closed:
-        sys.exit(f"{path} lacks the lines {BEGIN} and {END}")
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", "utf-8")
-
-
 def main() -> int:
     """Run, print the counts, and return 1 if anything was accepted or raised that must not be."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -161,7 +152,7 @@ def main() -> int:
     text = tables(whole, parsed, time.perf_counter() - begin)
     print(text)
     if parsed.write is not None:
-        write(parsed.write, text)
+        put(parsed.write, "benchmarks/fuzz.py", text)
     return int(bool(whole.faults or whole.uncaught))
 
 

@@ -46,10 +46,10 @@ from _pytest.runner import runtestprotocol
 from mutation_survivors import EXPLAINED
 from mutmut.mutation import mutators
 from mutmut.mutation.file_mutation import create_mutations, mutate_file_contents
+from page import put
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path("src/pytest_prodml")
-BEGIN, END = "<!-- begin: benchmarks/mutation.py -->", "<!-- end: benchmarks/mutation.py -->"
 MODULES = (
     *(f"policy/{name}.py" for name in ("decide", "criterion", "judge")),
     *(f"verify/{name}.py" for name in ("verifier", "trust", "subjects", "revocation", "state", "trustroot")),
@@ -457,17 +457,8 @@ def main() -> None:
     text = "\n".join(report(mutants, runner.results, wording))
     print(text)
     if write_path:
-        write(write_path, text)
+        put(write_path, "benchmarks/mutation.py", text)
     sys.exit(verdict(mutants, runner.results, options.least))
-
-
-def write(path: Path, text: str) -> None:
-    """Put the figures between the marks of a page."""
-    before, found, rest = path.read_text("utf-8").partition(BEGIN)
-    _, closed, after = rest.partition(END)
-    if not found or not closed:
-        sys.exit(f"{path} lacks the lines {BEGIN} and {END}")
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", "utf-8")
 
 
 def verdict(mutants: Sequence[Mutant], results: Mapping[str, str], least: float) -> int:
