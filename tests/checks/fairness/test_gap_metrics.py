@@ -419,3 +419,19 @@ def test_what_can_not_be_compared_is_told(
     with pytest.raises(InputError) as raised:
         check(metric, limit, Answers(**changes), {"sex": ["f", "m"]}, **GATE)
     assert told in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "answers", "groups", "options"),
+    [
+        ("columns by name, got list", BOTH, [["f", "m"]], {}),
+        ("by names columns", BOTH, {"sex": ["f", "m"]}, {"by": [3]}),
+        ("one value for each row", {"y_pred": 1}, {"sex": ["f", "m"]}, {}),
+        ("no finite number", {"y_score": [0.1, math.nan]}, {"sex": ["f", "m"]}, {}),
+    ],
+)
+def test_answers_and_groups_of_another_shape(told: str, answers: Any, groups: Any, options: Any) -> None:
+    metric = "mean_prediction" if "y_score" in answers else "selection_rate"
+    with pytest.raises(InputError) as raised:
+        difference_at_most(metric, 0.1, Answers(**answers), groups, **options, **GATE)
+    assert told.replace("no finite number", "not a finite number") in str(raised.value)

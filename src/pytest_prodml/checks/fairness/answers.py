@@ -23,6 +23,7 @@ from pytest_prodml.checks.labels import (
 from pytest_prodml.checks.metrics.sample import Sample
 from pytest_prodml.errors import InputError
 from pytest_prodml.statistics.design import Design, design_of
+from pytest_prodml.statistics.sufficient import as_column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +68,15 @@ class Answers:
     @cached_property
     def n_rows(self) -> int:
         """The number of rows; all columns must have as many."""
-        given = {
-            name: len(np.asarray(column))
-            for name in ("y_true", "y_pred", "y_score")
-            if (column := getattr(self, name)) is not None
-        }
+        given: dict[str, int] = {}
+        for name in ("y_true", "y_pred", "y_score"):
+            values = getattr(self, name)
+            if values is None:
+                continue
+            shape = as_column(values, name=name).shape
+            if not shape:
+                raise InputError(f"{name} must be one value for each row, got {type(values).__name__}")
+            given[name] = shape[0]
         if not given:
             raise InputError("no answers to compare: pass y_pred or y_score")
         same_length(**given)

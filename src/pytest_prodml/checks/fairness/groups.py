@@ -123,6 +123,11 @@ def groupings(
         For no column or an unknown one, columns of another length, more than 100 groups, numbers with
         fractions without bins, and labels that are written alike.
     """
+    if not isinstance(columns, Mapping):
+        raise InputError(
+            f"groups must be columns by name, got {type(columns).__name__}",
+            hint='groups={"sex": column_of_the_table}',
+        )
     if not columns:
         raise InputError("no attribute to compare groups by", hint='name them: by=["sex", "age_band"]')
     for option, given in (("bins", bins), ("separators", separators)):
@@ -143,6 +148,8 @@ def groupings(
 
 
 def _names(item: str | Sequence[str]) -> list[str]:
+    if not isinstance(item, (str, Sequence)):
+        raise InputError(f"by names columns, and combinations of them as tuples, got {item!r}")
     names = [item] if isinstance(item, str) else list(item)
     if not names or len(set(names)) < len(names):
         raise InputError(f"a combination names each of its columns once, got {item!r}")
