@@ -101,6 +101,15 @@ def test_text_with_many_values_is_named_and_truth_values_and_dates_are_handled()
         joint(table[["key"]], table[["key"]])
 
 
+def test_a_column_without_any_value_is_no_obstacle() -> None:
+    """scikit-learn's trees stop at one with an error from inside numpy."""
+    before, after = (pair(seed, 600, 0.0).assign(empty=np.nan) for seed in (1, 2))
+    assert outcomes(joint(before, after))["adversarial_auc", None] is PASS
+    assert joint(before[["empty"]], after[["empty"]]).measurements[0].value == 0.5
+    filled = after.assign(empty=1.0)
+    assert outcomes(joint(before, filled))["adversarial_auc", None] is FAIL
+
+
 def test_few_rows_show_nothing_and_lost_columns_fail() -> None:
     found = outcomes(joint(pair(1, 20, 0.0), pair(2, 20, 0.0).drop(columns="y")))
     assert found["adversarial_auc", None] is OPEN

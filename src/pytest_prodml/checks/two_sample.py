@@ -66,16 +66,21 @@ def told_apart(
     with one_thread:
         for fold in np.unique(folds).tolist():
             out = folds == fold
+            # scikit-learn can not learn from a column without any value.
+            known = ~np.isnan(matrix[~out]).all(axis=0)
+            if not known.any():
+                scores[out] = 0.5
+                continue
             model = ensemble.HistGradientBoostingClassifier(
                 max_iter=_TREES,
                 max_leaf_nodes=_LEAVES,
                 early_stopping=False,
-                categorical_features=categorical,
+                categorical_features=categorical[known],
                 random_state=seed,
             )
             weights = None if drawn.weights is None else drawn.weights[~out]
-            model.fit(matrix[~out], is_test[~out], sample_weight=weights)
-            scores[out] = model.predict_proba(matrix[out])[:, 1]
+            model.fit(matrix[~out][:, known], is_test[~out], sample_weight=weights)
+            scores[out] = model.predict_proba(matrix[out][:, known])[:, 1]
     found, _ = roc_auc_of_rows(is_test, scores, drawn)
     counts = (int(np.count_nonzero(side)) for side in (~is_test, is_test))
     told = " and ".join(f"{count:,} {name}" for count, name in zip(counts, names, strict=True)) + " rows"
@@ -98,7 +103,9 @@ def _folds(is_test: npt.NDArray[np.bool_], design: Design, rng: np.random.Genera
     return folds[units]
 
 
-def _matrix(columns: Sequence[SharedColumn], rows: npt.NDArray[np.intp]) -> tuple[Array, list[bool]]:
+def _matrix(
+    columns: Sequence[SharedColumn], rows: npt.NDArray[np.intp]
+) -> tuple[Array, npt.NDArray[np.bool_]]:
     read, categorical = [], []
     for column in columns:
         values = column.values[rows]
@@ -111,4 +118,5 @@ def _matrix(columns: Sequence[SharedColumn], rows: npt.NDArray[np.intp]) -> tupl
         if int(np.max(levels)) < MOST_LEVELS:
             read.append(levels.astype(np.float64))
             categorical.append(True)
-    return (np.column_stack(read) if read else np.empty((rows.size, 0))), categorical
+    matrix = np.column_stack(read) if read else np.empty((rows.size, 0))
+    return matrix, np.array(categorical, dtype=np.bool_)
