@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from pytest_prodml.adapters import as_predictor, bind
 from pytest_prodml.adapters.draws import draws
 from pytest_prodml.adapters.mitigation import CONSTRAINTS, MitigatedModel, mitigated
-from pytest_prodml.checks.fairness import difference_at_most
+from pytest_prodml.checks.fairness import Answers, difference_at_most
 from pytest_prodml.errors import InputError
 
 DATA = Path(__file__).parents[2] / "example_project" / "data" / "credit_default.csv.gz"
@@ -41,9 +41,8 @@ def estimator() -> Any:
 def gap(
     decided: npt.ArrayLike, groups: npt.ArrayLike, metric: str = "selection_rate", truth: Any = None
 ) -> float:
-    found = difference_at_most(
-        metric, 0.1, truth, decided, {"g": groups}, gate_id="fairness.t", labels=[0, 1]
-    )
+    answers = Answers(y_true=truth, y_pred=decided, labels=[0, 1])
+    found = difference_at_most(metric, 0.1, answers, {"g": groups}, gate_id="fairness.t")
     value = found.measurements[0].value
     assert value is not None
     return value
