@@ -188,7 +188,8 @@ def decompose(
         return Influence(slope=np.where(both, slope, 0.0) / inside[i], shift=centered / inside[i])
 
     def per_share(of: Array, i: int) -> Array:
-        return np.divide(of, w[i], out=np.zeros_like(of), where=both)
+        found: Array = np.divide(of, w[i], out=np.zeros_like(of), where=both)
+        return found
 
     moved = [inner(i, per_share((w[0] - w[1]) * of_q[i], i), sign[i] * q) for i in (0, 1)]
     treated = [inner(i, sign[i] * per_share(k, i), of_k[i] * gap) for i in (0, 1)]

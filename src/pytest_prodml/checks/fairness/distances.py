@@ -156,4 +156,5 @@ def _deviations(numbers: Array, pool: Places) -> Array:
     spread = float(np.std(known))
     clipped = np.clip(numbers, np.min(known), np.max(known)) if np.isinf(numbers).any() else numbers
     # A constant column of the pool has no unit; rows that differ from it anyway differ by one.
-    return (clipped - known.mean()) / spread if spread > 0 else (clipped != known[0]).astype(np.float64)
+    scaled: Array = (clipped - known.mean()) / spread if spread > 0 else (clipped != known[0]).astype(float)
+    return scaled

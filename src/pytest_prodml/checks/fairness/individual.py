@@ -153,7 +153,7 @@ def individual(
     covered = pairs.is_near.any(axis=1)
     criterion = Criterion(metric=UNLIKE, comparison=Comparison.AT_MOST, limit=at_most)
     estimate = flagged_share(
-        unlike.any(axis=1)[covered], design.subset(rows[covered]), of="rows with a near other"
+        np.asarray(unlike.any(axis=1))[covered], design.subset(rows[covered]), of="rows with a near other"
     )
     told: dict[str, JsonValue] = {
         "columns": [str(name) for name in used[:50]],
