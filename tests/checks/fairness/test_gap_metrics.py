@@ -245,6 +245,15 @@ class TestWhatRowsAreWorth:
         assert "bounds of both added" in wide.method
         assert "bounds of both added" not in narrow.method
 
+    def test_too_few_persons_are_said_to_be_the_reason(self) -> None:
+        decision, sex = np.tile([0, 1], 200), np.repeat(["f", "m"], 200)
+        answers = Answers(y_pred=decision, clusters=sex)
+        found = difference_at_most("selection_rate", 0.1, answers, {"sex": sex}, **GATE)
+        assert outcomes(found) == [OPEN]
+        note = str(measured(found, "selection_rate_difference", "sex").note)
+        assert "fewer than 5 clusters" in note
+        assert "would decide" not in note
+
     def test_overlapping_groups_hold_under_any_dependence(self) -> None:
         rng = np.random.default_rng(5)
         decision = rng.integers(0, 2, 400)

@@ -81,6 +81,9 @@ def _told(values: Values, group: int) -> str:
 
 def _need(values: Values, group: int, growth: float | None) -> str:
     rows = int(values.grouping.sizes[group])
+    if values.counts is None and values.estimates[group].at(0.95) == (None, None):
+        # More rows alone may not help: there can be too few persons, or nothing that varies.
+        return f"{_told(values, group)}, no bounds ({values.estimates[group].note})"
     if growth is None:
         return f"{_told(values, group)}, its value lies on the limit, so no number of rows would decide"
     needed = math.ceil(rows * growth)
