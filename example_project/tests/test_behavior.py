@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandera.pandas as pa
 
-from pytest_prodml.plugin.dimensions import BehaviorGate
+from pytest_prodml.plugin.behavior import BehaviorGate
 
 
 def test_sex_flip(ml_behavior: BehaviorGate) -> None:

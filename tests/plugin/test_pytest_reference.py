@@ -12,6 +12,7 @@ import pytest
 
 from plugin.project import Project
 from pytest_prodml.plugin import dimensions
+from pytest_prodml.plugin.behavior import BehaviorGate
 from pytest_prodml.plugin.data import DataGate
 from pytest_prodml.plugin.data_sources import SourcesOfData
 from pytest_prodml.plugin.data_tables import TablesOfData
@@ -89,7 +90,7 @@ def test_markers() -> None:
 
 
 GATES = {
-    "ml_behavior": dimensions.BehaviorGate,
+    "ml_behavior": BehaviorGate,
     "ml_latency": dimensions.LatencyGate,
     "ml_pipeline": PipelineGate,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 
@@ -57,85 +57,6 @@ class ModelBound(Bound):
         __tracebackhide__ = True
         return self._session.settle(
             check, subjects=[self._model.predictor.subject], materials=[self._model.dataset.material]
-        )
-
-
-class BehaviorGate(ModelBound):
-    """What the `ml_behavior` fixture returns."""
-
-    def invariant_to(
-        self, column: str, *, at_most: float, values: Sequence[object] | None = None, redact: bool = False
-    ) -> Evidence:
-        """Show that decisions do not depend on `column`; see `checks.behavior.invariant_to`."""
-        __tracebackhide__ = True
-        from pytest_prodml.checks.behavior import invariant_to
-
-        return self._settle(
-            lambda: invariant_to(
-                column,
-                self._model.predictor,
-                self._model.dataset,
-                at_most=at_most,
-                values=values,
-                threshold=self._model.settings.threshold,
-                redact=redact,
-                **self._session.tail,
-            )
-        )
-
-    def monotone(
-        self,
-        column: str,
-        direction: str,
-        *,
-        at_most: float,
-        step: float = 1.0,
-        tolerance: float = 0.0,
-        redact: bool = False,
-    ) -> Evidence:
-        """Show that the score follows `column` in one direction; see `checks.behavior.monotone`."""
-        __tracebackhide__ = True
-        from pytest_prodml.checks.behavior import monotone
-
-        return self._settle(
-            lambda: monotone(
-                column,
-                direction,
-                self._model.predictor,
-                self._model.dataset,
-                at_most=at_most,
-                step=step,
-                tolerance=tolerance,
-                redact=redact,
-                **self._session.tail,
-            )
-        )
-
-    def finite_on_generated(
-        self,
-        *,
-        schema: object = None,
-        max_examples: int = 1000,
-        bounds: tuple[float, float] | None = (0.0, 1.0),
-        at_most: float = 0.0,
-    ) -> Evidence:
-        """Show that every valid row gets a finite score; see `checks.behavior.finite_on_generated`.
-
-        Rows are made from those of `prodml_test` and, if given, a pandera schema.
-        """
-        __tracebackhide__ = True
-        from pytest_prodml.checks.behavior import finite_on_generated
-
-        return self._settle(
-            lambda: finite_on_generated(
-                self._model.predictor,
-                self._model.dataset,
-                schema=schema,
-                max_examples=max_examples,
-                bounds=bounds,
-                at_most=at_most,
-                **self._session.tail,
-            )
         )
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_prodml.plugin.behavior import BehaviorGate
     from pytest_prodml.plugin.data import DataGate
-    from pytest_prodml.plugin.dimensions import BehaviorGate, LatencyGate
+    from pytest_prodml.plugin.dimensions import LatencyGate
     from pytest_prodml.plugin.fairness import FairnessGate
     from pytest_prodml.plugin.performance import PerformanceGate
     from pytest_prodml.plugin.pipeline import PipelineGate
@@ -140,7 +141,7 @@ def ml_fairness(request: pytest.FixtureRequest, prodml_model: Any, prodml_test: 
 @pytest.fixture
 def ml_behavior(request: pytest.FixtureRequest, prodml_model: Any, prodml_test: Any) -> BehaviorGate:  # noqa: ANN401
     """Check behavior: `ml_behavior.invariant_to("sex", at_most=0.01)`."""
-    from pytest_prodml.plugin.dimensions import BehaviorGate
+    from pytest_prodml.plugin.behavior import BehaviorGate
 
     return BehaviorGate(request, prodml_model, prodml_test)
 

@@ -15,6 +15,8 @@ from pytest_prodml.plugin.looks import LookSettings, look_problems
 from pytest_prodml.plugin.options import DEFAULT_OUT
 
 _LARGEST_INTEGER = 2**53 - 1
+#: Beside the tests that use them, for version control.
+DEFAULT_COUNTEREXAMPLES = ".prodml/counterexamples"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,16 @@ class DeepchecksSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BehaviorSettings:
+    """`[tool.prodml.behavior]`: the directory of counterexamples that were found before.
+
+    It holds a file for each gate, is made to be committed, and is asked first the next time.
+    """
+
+    counterexamples: str = DEFAULT_COUNTEREXAMPLES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
     """The keys of the configuration file."""
 
@@ -100,6 +112,7 @@ class _File:
     data: DataSettings = field(default_factory=DataSettings)
     looks: LookSettings | None = None
     deepchecks: DeepchecksSettings = field(default_factory=DeepchecksSettings)
+    behavior: BehaviorSettings = field(default_factory=BehaviorSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +141,7 @@ class Settings:
     data: DataSettings
     looks: LookSettings | None
     deepchecks: DeepchecksSettings = field(default_factory=DeepchecksSettings)
+    behavior: BehaviorSettings = field(default_factory=BehaviorSettings)
     shard: str | None = None
     serial: int | None = None
     configuration_digest: str = ""
@@ -190,6 +204,7 @@ def load_settings(root: Path, given: Mapping[str, str | bool]) -> Settings:
         data=file.data,
         looks=file.looks,
         deepchecks=file.deepchecks,
+        behavior=file.behavior,
         shard=shard,
         serial=serial,
         configuration_digest=_digest(file),
@@ -267,6 +282,8 @@ def _problems(file: _File) -> list[str]:
         problems.append(f"expected a finite number, got {threshold} @ $.model.threshold")
     if not file.out.strip():
         problems.append("expected a directory, got an empty text @ $.out")
+    if not file.behavior.counterexamples.strip():
+        problems.append("expected a directory, got an empty text @ $.behavior.counterexamples")
     return problems + look_problems(file.looks) + _deepchecks_problems(file.deepchecks)
 
 

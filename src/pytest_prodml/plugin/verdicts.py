@@ -124,6 +124,10 @@ class GateSession:
 
         return self._keep(explanation, subjects, materials)
 
+    def section(self, title: str, text: str) -> None:
+        """Add text to what pytest shows of the test if it fails."""
+        self._item.add_report_section("call", title, text)
+
     def _keep(
         self,
         check: Callable[[], Evidence],

@@ -13,7 +13,7 @@ from credit_people import clients, risk
 from pytest_prodml.adapters import as_predictor
 from pytest_prodml.checks.fairness import TRAVELS, proxies
 from pytest_prodml.checks.fairness.encoded import areas, coded, evidence_of_column, largest
-from pytest_prodml.checks.fairness.people import halves
+from pytest_prodml.checks.people import halves
 from pytest_prodml.codec import canonical_json, encode
 from pytest_prodml.errors import InputError
 from pytest_prodml.policy.judge import judge

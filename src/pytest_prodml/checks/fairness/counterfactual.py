@@ -14,7 +14,7 @@ from pytest_prodml.adapters.tables import as_frame, column, materials_of
 from pytest_prodml.checks.counts import check_share, plain
 from pytest_prodml.checks.evidence import evidence, measurement
 from pytest_prodml.checks.fairness.dependants import Dependants
-from pytest_prodml.checks.fairness.people import bound_to, checked_size, flagged_share, mean_of
+from pytest_prodml.checks.people import bound_to, checked_size, flagged_share, mean_of
 from pytest_prodml.checks.swaps import accepted, constant, equals, is_missing, options_of, sees
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Comparison, Criterion, Evidence, JsonValue

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_prodml._lazy import require
-from pytest_prodml.checks.fairness.people import numbers_of
+from pytest_prodml.checks.people import numbers_of
 from pytest_prodml.checks.swaps import values_of
 from pytest_prodml.statistics.design import Design, share_of_weight
 from pytest_prodml.statistics.estimate import Estimate, not_estimable

@@ -14,7 +14,7 @@ from pytest_prodml.adapters.tables import as_frame, column, materials_of
 from pytest_prodml.checks.counts import check_share, exact, plain
 from pytest_prodml.checks.evidence import evidence, measurement
 from pytest_prodml.checks.fairness.distances import Array, Distances, Places
-from pytest_prodml.checks.fairness.people import (
+from pytest_prodml.checks.people import (
     bound_to,
     checked_size,
     checked_whole,

@@ -22,9 +22,9 @@ from pytest_prodml.checks.fairness.encoded import (
     largest,
 )
 from pytest_prodml.checks.fairness.outcomes import grouped
-from pytest_prodml.checks.fairness.people import bound_to, checked_whole, drawn, halves
 from pytest_prodml.checks.labels import checked_limit
 from pytest_prodml.checks.membership import Membership
+from pytest_prodml.checks.people import bound_to, checked_whole, drawn, halves
 from pytest_prodml.checks.swaps import accepted, inputs_of, sees
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Comparison, Criterion, Evidence, JsonValue, Measurement

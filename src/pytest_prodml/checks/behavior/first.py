@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from pytest_prodml.adapters.predictor import Predictor, binary_scores, decide, subjects_of
 from pytest_prodml.adapters.tables import as_frame, column, materials_of
+from pytest_prodml.checks.behavior.generated import describe, find_failures, generate_rows
 from pytest_prodml.checks.counts import at_most as limited
 from pytest_prodml.checks.counts import check_count, check_share, exact, plain, share
-from pytest_prodml.checks.generated import describe, find_failures, generate_rows
 from pytest_prodml.checks.swaps import constant, options_of
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Evidence, JsonValue

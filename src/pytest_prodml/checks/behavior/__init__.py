@@ -1,0 +1,29 @@
+"""What a model does where the test set has no rows: functions from a model and inputs to `Evidence`."""
+
+from __future__ import annotations
+
+from pytest_prodml.checks.behavior.cases import minimum_functionality
+from pytest_prodml.checks.behavior.first import finite_on_generated
+from pytest_prodml.checks.behavior.robust import robust_to
+from pytest_prodml.checks.behavior.rules import (
+    additive,
+    bounded_change,
+    consistent,
+    directional,
+    invariant_to,
+    monotone,
+    symmetric,
+)
+
+__all__ = [
+    "additive",
+    "bounded_change",
+    "consistent",
+    "directional",
+    "finite_on_generated",
+    "invariant_to",
+    "minimum_functionality",
+    "monotone",
+    "robust_to",
+    "symmetric",
+]
