@@ -209,7 +209,9 @@ def test_images_are_changed_as_one_array_with_a_seeded_generator() -> None:
     other = invariant_to(noise, as_predictor(corner), images, gate_id="g", at_most=0.5, seed=4)
     assert flips(first).value == flips(again).value
     assert first.details == again.details
-    assert 0 < flips(first).value < 0.4
+    share = flips(first).value
+    assert share is not None
+    assert 0 < share < 0.4
     assert first.details["counterexamples"] != other.details["counterexamples"]
 
 
@@ -255,5 +257,6 @@ def test_people_in_several_rows_count_once() -> None:
     assert plain.upper is not None
     assert naive.upper is not None
     assert told.upper is not None
-    assert naive.upper < 0.01 < told.upper
+    assert naive.upper < 0.01
+    assert told.upper > 0.02
     assert told.upper == pytest.approx(plain.upper, rel=0.05)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pytest_prodml.checks.behavior.cases import minimum_functionality
-from pytest_prodml.checks.behavior.first import finite_on_generated
+from pytest_prodml.checks.behavior.execution import robust_execution
+from pytest_prodml.checks.behavior.finite import finite_on_generated
+from pytest_prodml.checks.behavior.private import private
+from pytest_prodml.checks.behavior.private_copies import memorised, reproduced
 from pytest_prodml.checks.behavior.robust import robust_to
 from pytest_prodml.checks.behavior.rules import (
     additive,
@@ -22,8 +25,12 @@ __all__ = [
     "directional",
     "finite_on_generated",
     "invariant_to",
+    "memorised",
     "minimum_functionality",
     "monotone",
+    "private",
+    "reproduced",
+    "robust_execution",
     "robust_to",
     "symmetric",
 ]

@@ -43,7 +43,11 @@ _WAYS = {
     "an edge": 0.15,
 }
 _MISSING = 0.1
+#: Times the rows asked for.
+_MOST_REFUSED = 8
 _NEAR = 0.05
+#: Of the extreme numbers: anywhere within the schema's limits, and the row's own value in another unit.
+_ANYWHERE, _WRONG_UNIT = 0.3, 0.25
 _SENTINELS = (0.0, -1.0, 1.0, -999.0, 999.0, 9999.0, 99999.0, 1e6)
 _FACTORS = (10.0, 100.0, 1000.0, -1.0)
 _UNSEEN = ("", " ", "unseen value", "NULL", "ÄÖ-ß 你好")
@@ -70,7 +74,8 @@ def generate(profile: Profile, n_rows: int, *, mode: str, seed: int, keep: Seque
     profile : Profile
         What is known of the columns.
     n_rows : int
-        How many to make, before the schema refuses some.
+        How many to make. Rows that the schema refuses are drawn again, until eight times as many were
+        refused.
     mode : {"observed", "plausible", "extreme"}
         "observed": real rows, drawn with replacement. "plausible": real rows in which each cell is drawn anew
         with a chance of 0, 10, 30 or 60 % (one of these for each row): a number as a quantile of what occurs
@@ -100,16 +105,35 @@ def generate(profile: Profile, n_rows: int, *, mode: str, seed: int, keep: Seque
             "a schema alone has no observed rows", where="inputs", hint="give rows, or another mode"
         )
     rng = np.random.default_rng([seed, MODES.index(mode)])
-    made = _drawn(profile, n_rows, mode, rng, frozenset(keep))
-    rows = made if profile.schema is None else accepted_rows(profile.schema, made)
+    rows, n_refused = _accepted(profile, n_rows, mode, rng, frozenset(keep))
     if len(rows) == 0:
         raise InputError(
-            f"the schema refuses all {len(made):,} rows that were made",
+            f"the schema refuses all {n_refused:,} rows that were made",
             where="schema",
             hint="say what a column may be with in_range or isin, or give observed rows too",
         )
     asked = rows if profile.observed is None else rows[list(profile.observed.columns)]
-    return Generated(rows=asked, mode=mode, n_refused=len(made) - len(rows))
+    return Generated(rows=asked, mode=mode, n_refused=n_refused)
+
+
+def _accepted(
+    profile: Profile, n_rows: int, mode: str, rng: np.random.Generator, keep: frozenset[Any]
+) -> tuple[pd.DataFrame, int]:
+    """Draw until there are as many rows as were asked for that the schema accepts, or it refused too many."""
+    import pandas as pd
+
+    if profile.schema is None:
+        return _drawn(profile, n_rows, mode, rng, keep), 0
+    parts: list[pd.DataFrame] = []
+    n_found = n_refused = 0
+    while n_found < n_rows and n_refused <= _MOST_REFUSED * n_rows:
+        made = _drawn(profile, n_rows, mode, rng, keep)
+        accepted = accepted_rows(profile.schema, made)
+        n_refused += len(made) - len(accepted)
+        rows = accepted.iloc[: n_rows - n_found]
+        n_found += len(rows)
+        parts.append(rows)
+    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0], n_refused
 
 
 def accepted_rows(schema: Any, rows: pd.DataFrame) -> pd.DataFrame:  # noqa: ANN401 - pandera has no types
@@ -298,27 +322,35 @@ def _extreme(known: ColumnProfile, n: int, own: Numbers | None, rng: np.random.G
         candidates += [low - 1, high + 1]
         if known.kind == "float":
             candidates += [1e-9, -1e-9, LARGEST_FLOAT, -LARGEST_FLOAT, np.nextafter(high, np.inf)]
+    if known.low_limit is not None:
+        candidates.append(_inside(known, known.low_limit, 1))
+    if known.high_limit is not None:
+        candidates.append(_inside(known, known.high_limit, -1))
     edges = np.asarray(candidates, dtype=np.float64)
     if known.kind == "time":
         # Nanoseconds in 64 bits end in 2262.
         edges = np.clip(edges, -9.2e18, 9.2e18)
-    if known.low_limit is not None:
-        edges = np.maximum(edges, known.low_limit)
-    if known.high_limit is not None:
-        edges = np.minimum(edges, known.high_limit)
+    least = -np.inf if known.low_limit is None else known.low_limit
+    most = np.inf if known.high_limit is None else known.high_limit
+    edges = np.clip(edges, least, most)
     values = edges[rng.integers(0, edges.size, n)]
-    if own is not None and known.kind != "time":
-        # A unit error: the row's own value, times a factor.
-        scaled = (rng.random(n) < 0.25) & np.isfinite(own)
-        factors = np.asarray([10.0, 100.0, 0.1, 0.01, -1.0])[rng.integers(0, 5, int(scaled.sum()))]
-        values[scaled] = own[scaled] * factors
-    return np.asarray(
-        np.clip(
-            values,
-            -np.inf if known.low_limit is None else known.low_limit,
-            np.inf if known.high_limit is None else known.high_limit,
-        )
-    )
+    if known.kind != "time":
+        ways = rng.random(n)
+        if known.is_bounded:
+            # Between what occurs and the schema's limits too.
+            spread = ways < _ANYWHERE
+            values[spread] = known.low + (known.high - known.low) * rng.random(int(spread.sum()))
+        if own is not None:
+            # A unit error: the row's own value, times a factor.
+            scaled = (ways > 1 - _WRONG_UNIT) & np.isfinite(own)
+            factors = np.asarray([10.0, 100.0, 0.1, 0.01, -1.0])[rng.integers(0, 5, int(scaled.sum()))]
+            values[scaled] = own[scaled] * factors
+    return np.asarray(np.clip(values, least, most))
+
+
+def _inside(known: ColumnProfile, limit: float, sign: int) -> float:
+    """Return the first value within a limit, which itself may not be allowed."""
+    return limit + sign if known.kind != "float" else float(np.nextafter(limit, sign * np.inf))
 
 
 def _unit_year(known: ColumnProfile) -> float:

@@ -114,7 +114,7 @@ def profile_of(source: Any, *, schema: Any = None) -> Profile:  # noqa: ANN401 -
     if not names:
         raise InputError("the schema names no column, so no row can be made", where="schema")
     columns = {
-        name: _column(str(name), rules.get(name), None if observed is None else observed[name])
+        name: _column(str(name), rules.get(name), None if observed is None else observed.get(name))
         for name in names
     }
     # A schema may also name the labels; the model is asked about the columns of the data.
@@ -256,12 +256,11 @@ def _choice(
     counts: dict[Any, int] = {}
     if seen is not None and len(seen):
         try:
-            counted = seen.value_counts()
+            counts = {value: int(count) for value, count in seen.value_counts().items() if count > 0}
         except TypeError:
             raise InputError(
                 "holds cells that can not be compared (lists, dicts)", where=name, hint="leave the column out"
             ) from None
-        counts = {value: int(count) for value, count in counted.items() if count > 0}
     values = list(counts) if allowed is None else list(allowed)
     if not values:
         raise InputError("no value is allowed", where=name)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-_MOST_DIGITS = 4
+_MOST_DIGITS = 8
+#: On each side of the value, by unit.
+_NEAR = 25
 _MOST_VALUES = 400
 
 
@@ -35,9 +37,9 @@ def rounder(value: float, start: float, *, is_whole: bool) -> list[float]:
         unit = 10.0**power
         if is_whole and unit < 1:
             break
-        first, last = math.ceil(low / unit), math.floor(high / unit)
-        if last - first > _MOST_VALUES:
-            break
+        # Of many the ones around the value: it has a property that far ones need not have.
+        first = max(math.ceil(low / unit), math.floor(value / unit) - _NEAR)
+        last = min(math.floor(high / unit), math.ceil(value / unit) + _NEAR)
         for step in range(first, last + 1):
             item = _clean(step * unit, power)
             if item not in found:

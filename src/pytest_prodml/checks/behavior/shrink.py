@@ -89,7 +89,9 @@ def shrink(row: pd.DataFrame, fails: Fails, profile: Profile, *, seed: int = 0) 
     base, smallest = work.fewest(typical, row)
     if len(_differing(base, smallest)) > _FEW:
         # Far from the typical row: a real row nearby may need less.
-        near = [work.fewest(real, row) for real in _near(row, profile, seed)]
+        best = len(_differing(base, smallest))
+        close = [real for real in _near(row, profile, seed) if len(_differing(real, row)) < best]
+        near = [work.fewest(real, row) for real in close]
         base, smallest = min([(base, smallest), *near], key=lambda item: len(_differing(*item)))
     for _ in range(2):
         before = smallest
@@ -178,12 +180,16 @@ class _Work:
         # Too many columns to try all of them: leave out one after the other, then all subsets of the rest.
         chosen = list(names)
         while len(chosen) > 1:
-            masks = ~np.eye(len(chosen), dtype=np.bool_)
-            rows = _mixed(base, row, chosen, masks)
-            works = np.flatnonzero(self.fail(rows))
-            if not works.size:
+            rows = _mixed(base, row, chosen, ~np.eye(len(chosen), dtype=np.bool_))
+            spare = np.flatnonzero(self.fail(rows))
+            if not spare.size:
                 break
-            del chosen[int(works[0])]
+            # What can be left out alone can often be left out together.
+            together = np.ones((1, len(chosen)), dtype=np.bool_)
+            together[0, spare] = False
+            if not self.fail(_mixed(base, row, chosen, together))[0]:
+                spare = spare[:1]
+            chosen = [name for place, name in enumerate(chosen) if place not in set(spare.tolist())]
         smaller = _only(base, row, chosen)
         again = self._first_failing(base, smaller, chosen, _subsets(len(chosen)))
         return base, smaller if again is None else again
@@ -191,9 +197,15 @@ class _Work:
     def _first_failing(
         self, base: pd.DataFrame, row: pd.DataFrame, names: Sequence[Any], masks: npt.NDArray[np.bool_]
     ) -> pd.DataFrame | None:
-        rows = _mixed(base, row, names, masks)
-        works = np.flatnonzero(self.fail(rows))
-        return None if not works.size else rows.iloc[[int(works[0])]].reset_index(drop=True)
+        # Size by size: one that needs few columns is found among few candidates.
+        sizes = masks.sum(axis=1)
+        for size in np.unique(np.maximum(sizes, 1)):
+            chosen = masks[np.maximum(sizes, 1) == size]
+            rows = _mixed(base, row, names, chosen)
+            works = np.flatnonzero(self.fail(rows))
+            if works.size:
+                return rows.iloc[[int(works[0])]].reset_index(drop=True)
+        return None
 
     def simplest(self, base: pd.DataFrame, row: pd.DataFrame, name: Any) -> pd.DataFrame:  # noqa: ANN401 - a label
         """Return the row with the roundest value in a column with which it still fails."""
@@ -223,7 +235,7 @@ class _Work:
         return [item for item in found if _fits(item, known)]
 
     def edge(self, base: pd.DataFrame, row: pd.DataFrame, name: Any) -> float | None:  # noqa: ANN401 - a label
-        """Return the value nearest to the base's at which the row still fails; None without a number there."""
+        """Return the value nearest to the base's at which the row still fails; None if it is no number."""
         known = self.profile.columns[name]
         value, normal = row[name].iloc[0], base[name].iloc[0]
         if _is_missing(value) or _is_missing(normal):

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pytest_prodml.checks.behavior.batches import Batch
 
 Fails = Callable[[Batch], npt.NDArray[np.bool_]]
-_MOST_ROUNDS = 60
+_MOST_ROUNDS = 120
 #: Candidates of one call.
 _MOST_TRIED = 512
 _WORDS = re.compile(r"\S+\s*|\s+")
@@ -87,12 +87,15 @@ class _Work:
         """Leave out as many parts as possible; nothing is left out that is needed alone."""
         now, size = list(parts), max(len(parts) // 2, 1)
         while len(now) > 1 and self.n_rounds < _MOST_ROUNDS:
-            starts = range(0, len(now), size)
-            tried = [now[:start] + now[start + size :] for start in starts][:_MOST_TRIED]
-            tried = [candidate for candidate in tried if candidate]
-            found = self.failing(made(tried)) if tried else np.empty(0, dtype=np.intp)
-            if found.size:
-                now = tried[int(found[0])]
+            starts = list(range(0, len(now), size))[:_MOST_TRIED]
+            tried = [now[:start] + now[start + size :] for start in starts]
+            kept = [place for place, candidate in enumerate(tried) if candidate]
+            spare = [kept[place] for place in self.failing(made([tried[place] for place in kept]))]
+            if spare:
+                gone = {index for place in spare for index in range(starts[place], starts[place] + size)}
+                together = [part for index, part in enumerate(now) if index not in gone]
+                works = bool(together) and len(spare) > 1 and self.failing(made([together])).size
+                now = together if works else tried[spare[0]]
             elif size == 1:
                 break
             else:
@@ -106,14 +109,17 @@ class _Work:
         for plain in (0, one[0].dtype.type(np.mean(one[0]))):
             size = max(now.size // 2, 1)
             while self.n_rounds < _MOST_ROUNDS:
-                left = np.flatnonzero(now.ravel() != plain)
+                left = np.flatnonzero((now.ravel() != plain) & (now.ravel() != 0))
                 parts = [left[start : start + size] for start in range(0, left.size, size)][:_MOST_TRIED]
                 tried = np.repeat(now[np.newaxis], len(parts), axis=0)
                 for place, part in enumerate(parts):
                     tried[place].reshape(-1)[part] = plain
-                found = self.failing(tried) if len(parts) else np.empty(0, dtype=np.intp)
-                if found.size:
-                    now = tried[int(found[0])]
+                spare = self.failing(tried) if parts else np.empty(0, dtype=np.intp)
+                if spare.size:
+                    together = now.copy()
+                    together.reshape(-1)[np.concatenate([parts[place] for place in spare])] = plain
+                    works = spare.size > 1 and self.failing(together[np.newaxis]).size
+                    now = together if works else tried[int(spare[0])]
                 elif size == 1 or not parts:
                     break
                 else:

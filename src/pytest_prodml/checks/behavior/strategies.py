@@ -38,8 +38,12 @@ def rows(
     InputError
         If the values of a column can not be made from what is known.
     """
-    strategies = require("hypothesis.strategies", extra="behavior")
     profile = profile_of(source, schema=schema)
+    return _rows(profile, mode, list(profile.typical.columns))
+
+
+def _rows(profile: Profile, mode: str, names: list[Any]) -> SearchStrategy[dict[Any, Any]]:
+    strategies = require("hypothesis.strategies", extra="behavior")
     if mode == "observed":
         if profile.observed is None:
             raise InputError("a schema alone has no observed rows", where="rows", hint="give rows")
@@ -51,7 +55,7 @@ def rows(
         return real
     if mode not in {"plausible", "extreme"}:
         raise InputError(f"there is no mode {mode!r}", where="rows", hint="observed, plausible or extreme")
-    made = {name: _values(strategies, profile.columns[name], mode) for name in profile.typical.columns}
+    made = {name: _values(strategies, profile.columns[name], mode) for name in names}
     plausible: SearchStrategy[dict[Any, Any]] = strategies.fixed_dictionaries(made)
     return plausible
 
@@ -76,31 +80,29 @@ def frames(
     strategies = require("hypothesis.strategies", extra="behavior")
     hypothesis = require("hypothesis", extra="behavior")
     profile = profile_of(source, schema=schema)
-    drawn = strategies.lists(rows(source, schema=schema, mode=mode), min_size=min_size, max_size=max_size)
+    names = list(profile.columns if mode != "observed" else profile.typical.columns)
+    drawn = strategies.lists(_rows(profile, mode, names), min_size=min_size, max_size=max_size)
 
     def made(found: list[dict[Any, Any]]) -> pd.DataFrame:
-        table = _table(found, profile)
+        table = _table(found, profile, names)
         if profile.schema is None or not len(table):
             return table
         from pytest_prodml.checks.behavior.generator import accepted_rows
 
         kept = accepted_rows(profile.schema, table)
         hypothesis.assume(len(kept) == len(table))
-        return kept
+        return kept[list(profile.typical.columns)]
 
     tables: SearchStrategy[pd.DataFrame] = drawn.map(made)
     return tables
 
 
-def _table(found: list[dict[Any, Any]], profile: Profile) -> pd.DataFrame:
+def _table(found: list[dict[Any, Any]], profile: Profile, names: list[Any]) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(
-        {
-            name: pd.Series([row[name] for row in found], dtype=profile.columns[name].dtype)
-            for name in profile.typical.columns
-        },
-        columns=profile.typical.columns,
+        {name: pd.Series([row[name] for row in found], dtype=profile.columns[name].dtype) for name in names},
+        columns=names,
     )
 
 
