@@ -33,9 +33,10 @@ class BehaviorBound(Bound):
 
     def _seed(self) -> int:
         """Return the seed of what is generated: that of ``--hypothesis-seed``, else the gate's own."""
-        given = self._context.config.getoption("hypothesis_seed", None)
-        if isinstance(given, int) and not isinstance(given, bool) and 0 <= given < 2**53:
-            return given
+        given = str(self._context.config.getoption("hypothesis_seed", None))
+        # A text there ("random" and the like) means what Hypothesis makes of it, and is no seed of ours.
+        if given.isascii() and given.isdigit() and int(given) < 2**53:
+            return int(given)
         return self._session.seed
 
     def _inputs(self, data: object = None) -> Inputs:

@@ -54,6 +54,14 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
+    "robustness": Kind(
+        title="Robustness",
+        description="Share of inputs that are answered otherwise, by how much worse the inputs get. {extra}",
+        across="severity of the corruption",
+        up="share of inputs",
+        shares=False,
+        band="The band holds each severity by itself.",
+    ),
     "roc": Kind(
         title="ROC curve",
         description="True positive rate against false positive rate over all thresholds. {extra} "

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +33,7 @@ MODES = ("observed", "plausible", "extreme")
 #: How large a part of a row's cells is drawn anew: one of these for each row, with equal chances.
 _REDRAWN: Mapping[str, tuple[float, ...]] = {
     "observed": (0.0,),
-    "plausible": (0.0, 0.1, 0.3, 0.6),
+    "plausible": (0.0, 0.2, 0.5, 0.8),
     "extreme": (0.1, 0.3, 0.6, 0.9),
 }
 #: How a cell of numbers or times is drawn anew in a plausible row.
@@ -43,6 +44,8 @@ _WAYS = {
     "an edge": 0.15,
 }
 _MISSING = 0.1
+#: Of other values: as often as each other, which finds what rare ones do.
+_EVEN = 0.75
 #: Times the rows asked for.
 _MOST_REFUSED = 8
 _NEAR = 0.05
@@ -78,10 +81,10 @@ def generate(profile: Profile, n_rows: int, *, mode: str, seed: int, keep: Seque
         refused.
     mode : {"observed", "plausible", "extreme"}
         "observed": real rows, drawn with replacement. "plausible": real rows in which each cell is drawn anew
-        with a chance of 0, 10, 30 or 60 % (one of these for each row): a number as a quantile of what occurs
+        with a chance of 0, 20, 50 or 80 % (one of these for each row): a number as a quantile of what occurs
         (45 %), within 5 % of the column's range around its own value (20 %), anywhere between the smallest
         and the largest that occur (20 %), or as an edge: those two, the 1 % and 99 % quantiles, 0 (15 %);
-        another value half by how often it occurs, half with equal chances; and 10 % of these cells are
+        another value with equal chances (75 %) or by how often it occurs (25 %); and 10 % of these cells are
         missing where the column has missing cells. Without rows all cells are drawn so, from what the schema
         allows. "extreme": 10 to 90 % of the cells are set to the schema's limits, or beyond what occurs: 10,
         100 and 1,000 times, other signs, values that often stand for "unknown", the limits of the type, dates
@@ -104,7 +107,7 @@ def generate(profile: Profile, n_rows: int, *, mode: str, seed: int, keep: Seque
         raise InputError(
             "a schema alone has no observed rows", where="inputs", hint="give rows, or another mode"
         )
-    rng = np.random.default_rng([seed, MODES.index(mode)])
+    rng = np.random.default_rng([seed, crc32(f"{mode} inputs".encode())])
     rows, n_refused = _accepted(profile, n_rows, mode, rng, frozenset(keep))
     if len(rows) == 0:
         raise InputError(
@@ -161,7 +164,7 @@ def distribution() -> dict[str, JsonValue]:
         "rows": "real rows, with replacement",
         "cells_drawn_anew": " or ".join(f"{share:.0%}" for share in _REDRAWN["plausible"]) + " of a row",
         "numbers": ", ".join(f"{way} {share:.0%}" for way, share in _WAYS.items()),
-        "other_values": "half by frequency, half with equal chances",
+        "other_values": f"with equal chances {_EVEN:.0%}, else by frequency",
         "missing": f"{_MISSING:.0%} of these cells where the column has missing cells",
     }
 
@@ -374,7 +377,7 @@ def _choices(known: ColumnProfile, n: int, mode: str, rng: np.random.Generator) 
             )
     else:
         codes = rng.choice(len(values), size=n, p=known.shares)
-        even = rng.random(n) < 0.5
+        even = rng.random(n) < _EVEN
         codes[even] = rng.integers(0, len(values), int(even.sum()))
     return pd.Series(values, dtype=known.dtype).array.take(codes)
 

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -175,7 +176,7 @@ class Changing:
         InputError
             If the function raises, or returns another number of inputs, other columns or another kind.
         """
-        rng = (np.random.default_rng(self.seed),) if self.takes_rng else ()
+        rng = (generator_of(self.name, self.seed),) if self.takes_rng else ()
         whole = not isinstance(batch, list) or bool(getattr(self.function, "takes_batch", False))
         try:
             made = (
@@ -193,6 +194,15 @@ class Changing:
                 hint="it gets one item of a list, or a whole frame or array",
             ) from None
         return fitting(made, batch, self.name)
+
+
+def generator_of(name: str, seed: int) -> np.random.Generator:
+    """Return random numbers that nothing else draws.
+
+    The name is part of the seed: inputs that were themselves drawn from ``default_rng(0)`` would else meet
+    the very same numbers again.
+    """
+    return np.random.default_rng([seed, crc32(name.encode())])
 
 
 def changing(function: Transform, *, seed: int, where: str) -> Changing:
@@ -296,11 +306,16 @@ def _cells_differ(old: pd.Series, new: pd.Series) -> Mask:
 
 def _same(first: Any, second: Any) -> bool:  # noqa: ANN401 - items of any kind
     if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
-        return np.array_equal(np.asarray(first), np.asarray(second))
+        return _equal_arrays(np.asarray(first), np.asarray(second))
     try:
         return bool(first == second)
     except (TypeError, ValueError):
         return False
+
+
+def _equal_arrays(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> bool:
+    both_floats = first.dtype.kind in "fc" and second.dtype.kind in "fc"
+    return bool(np.array_equal(first, second, equal_nan=both_floats))
 
 
 def of_changed(

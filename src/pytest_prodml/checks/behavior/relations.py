@@ -25,6 +25,7 @@ from pytest_prodml.checks.behavior.relation import (
     changing,
     copied,
     fitting,
+    generator_of,
     is_changed,
     named,
     of_changed,
@@ -287,7 +288,7 @@ def additivity(name: str | Transform, asker: Asker, inputs: Batch, *, relative: 
         number_column(inputs, name, "additive")
 
     def parts_of(batch: Batch) -> list[Batch]:
-        rng = np.random.default_rng(seed)
+        rng = generator_of("additive", seed)
         if callable(name):
             return _given_parts(name, batch, rng)
         own = batch[name]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy as np
+
 from pytest_prodml.adapters.predictor import Predictor
 from pytest_prodml.checks.behavior.batches import inputs_of
 from pytest_prodml.checks.behavior.monotony import monotony
@@ -23,6 +25,7 @@ from pytest_prodml.checks.behavior.relations import (
     symmetry,
 )
 from pytest_prodml.checks.behavior.search import Options, Request, settled
+from pytest_prodml.checks.labels import checked_number
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Evidence
 
@@ -348,6 +351,8 @@ def additive(
 def _asker(predictor: Predictor, threshold: float | None, tolerance: float | None) -> Asker:
     if tolerance is not None:
         size_of(tolerance, "tolerance")
+    if threshold is not None and not np.isfinite(checked_number(threshold, name="threshold")):
+        raise InputError(f"the threshold must be a finite number, got {threshold!r}")
     return Asker(predictor=predictor, threshold=threshold, tolerance=tolerance)
 
 
