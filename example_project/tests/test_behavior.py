@@ -23,7 +23,7 @@ def test_payment_delay_anywhere(ml_behavior: BehaviorGate, prodml_schema: pa.Dat
 
 
 def test_no_cliff_in_the_limit(ml_behavior: BehaviorGate) -> None:
-    """10,000 dollars more or less of credit limit move the risk by at most 15 points, for 99 clients in 100."""
+    """10,000 dollars of credit limit move the risk by at most 15 points, for 99 clients in 100."""
     ml_behavior.bounded_change("credit_limit", 10_000, change_at_most=0.15, at_most=0.01)
 
 
@@ -40,7 +40,7 @@ def test_plain_cases(ml_behavior: BehaviorGate) -> None:
 
 
 def test_execution(ml_behavior: BehaviorGate) -> None:
-    """The model answers the same in any batch, order, thread and process, and refuses what it can not answer."""
+    """The model answers alike in any batch, order, thread and process, or refuses to answer."""
     # The graph answers a word that it does not know as one that it knows. The service never asks it one:
     # data.schema and pipeline.served show that. What is skipped stands in the certificate.
     ml_behavior.robust_execution(skip=["unseen_as_known"])

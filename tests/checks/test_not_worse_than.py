@@ -15,9 +15,9 @@ import pytest
 import sklearn.dummy
 import sklearn.metrics
 
+from pytest_prodml.checks.metrics.differences import difference
 from pytest_prodml.checks.metrics.fallback import custom_metric
 from pytest_prodml.checks.performance import METRICS, Measured, Metric, Needs, Sample
-from pytest_prodml.checks.metrics.differences import difference
 from pytest_prodml.checks.performance.paired import against_record, not_worse_than
 from pytest_prodml.checks.performance.simple_models import simple_baseline
 from pytest_prodml.codec import decode, encode

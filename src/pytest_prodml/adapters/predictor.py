@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 Scores = npt.NDArray[np.float64]
 
 
+class AnswerError(InputError):
+    """What a model returned is no answer to its rows: not numbers, or not one for each row.
+
+    Told apart from a model that refuses its rows, which is a way to answer.
+    """
+
+
 @runtime_checkable
 class Predictor(Protocol):
     """A model as the checks see it.
@@ -104,19 +111,19 @@ def as_scores(raw: object, n_rows: int, *, where: str) -> Scores:
 
     Raises
     ------
-    InputError
+    AnswerError
         If it is not numeric, or not one score (or vector of scores) for each row.
     """
     try:
         scores = np.asarray(raw, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(
+        raise AnswerError(
             f"returned {type(raw).__name__} where numbers are expected",
             where=where,
             hint="return one score for each row: (n,), or (n, k) for k classes",
         ) from None
     if scores.ndim not in {1, 2} or scores.shape[0] != n_rows or 0 in scores.shape[1:]:
-        raise InputError(
+        raise AnswerError(
             f"returned scores of shape {scores.shape} for {n_rows} rows",
             where=where,
             hint="return one score for each row: (n,), or (n, k) for k classes",

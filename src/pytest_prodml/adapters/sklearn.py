@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_prodml._lazy import loaded
-from pytest_prodml.adapters.predictor import Scores, as_labels, as_scores
+from pytest_prodml.adapters.predictor import AnswerError, Scores, as_labels, as_scores
 from pytest_prodml.adapters.tables import no_column
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import JsonValue, Subject
@@ -64,7 +64,7 @@ class SklearnPredictor:
             return labels if classes is None else np.asarray(classes)[labels]
         found = np.asarray(function(self._select(rows)))
         if found.shape[:1] != (len(rows),):
-            raise InputError(
+            raise AnswerError(
                 f"returned labels of shape {found.shape} for {len(rows)} rows", where=self.description
             )
         return found

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from pytest_prodml.checks.evidence import evidence, measurement
 from pytest_prodml.checks.labels import checked_number
+from pytest_prodml.checks.metrics.differences import difference
 from pytest_prodml.checks.metrics.limit import check_has_a_better_side, resolved
 from pytest_prodml.checks.metrics.registry import Metric
 from pytest_prodml.checks.metrics.sample import Sample
-from pytest_prodml.checks.metrics.differences import difference
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Comparison, Criterion, Evidence, JsonValue, Measurement, Subject
 from pytest_prodml.statistics.estimate import (
