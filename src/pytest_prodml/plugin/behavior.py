@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pytest_prodml.plugin.behavior_attacks import AttackChecks
 from pytest_prodml.plugin.behavior_execution import ExecutionChecks
 from pytest_prodml.plugin.behavior_relations import RelationChecks
 from pytest_prodml.plugin.behavior_robustness import RobustnessChecks
 from pytest_prodml.records import Evidence
 
 
-class BehaviorGate(RelationChecks, ExecutionChecks, RobustnessChecks):
+class BehaviorGate(RelationChecks, ExecutionChecks, RobustnessChecks, AttackChecks):
     """Rules about related inputs, hostile inputs, noise, attacks, privacy, and the model file itself."""
 
     def finite_on_generated(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -50,6 +50,13 @@ class BehaviorBound(Bound):
         if _is_no_table(given):
             return self._context.once("inputs", inputs_of, given)
         return inputs_of(self._context.dataset(given, "test"))
+
+    def _column(self, inputs: Inputs, role: str) -> Any:  # noqa: ANN401 - an array or nothing
+        __tracebackhide__ = True
+        from pytest_prodml.adapters.tables import column
+
+        name: str | None = getattr(self._context.settings.data, role)
+        return None if name is None else column(inputs.frame, name).to_numpy()
 
     def _settle(self, check: Callable[[], Evidence]) -> Evidence:
         """Run a check whose evidence names its own materials."""

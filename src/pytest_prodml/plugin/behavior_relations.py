@@ -360,13 +360,6 @@ class RelationChecks(BehaviorBound):
         settings = self._context.settings
         return settings.at(settings.behavior.counterexamples) / f"{self._session.gate_id}.json"
 
-    def _column(self, inputs: Inputs, role: str) -> Any:  # noqa: ANN401 - an array or nothing
-        __tracebackhide__ = True
-        from pytest_prodml.adapters.tables import column
-
-        name: str | None = getattr(self._context.settings.data, role)
-        return None if name is None else column(inputs.frame, name).to_numpy()
-
     def _told(self, check: Callable[[], Evidence]) -> Evidence:
         """Run a check, and show its smallest counterexample where a failing test shows its output."""
         __tracebackhide__ = True

@@ -54,6 +54,23 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
+    "attack_curve": Kind(
+        title="Share turned by budget",
+        description="Share of inputs for which the attack found a change of at most the budget that turns "
+        "the decision. {extra}",
+        across="budget",
+        up="share of inputs",
+        shares=False,
+        band="The band holds each budget by itself.",
+    ),
+    "certified_curve": Kind(
+        title="Certified accuracy by radius",
+        description="Share of inputs that are decided rightly and that no change within the radius turns. "
+        "{extra}",
+        across="radius",
+        up="share of inputs",
+        shares=False,
+    ),
     "robustness": Kind(
         title="Robustness",
         description="Share of inputs that are answered otherwise, by how much worse the inputs get. {extra}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_prodml.checks.behavior.adversarial import adversarial
 from pytest_prodml.checks.behavior.cases import minimum_functionality
 from pytest_prodml.checks.behavior.execution import robust_execution
 from pytest_prodml.checks.behavior.finite import finite_on_generated
@@ -17,10 +18,13 @@ from pytest_prodml.checks.behavior.rules import (
     monotone,
     symmetric,
 )
+from pytest_prodml.checks.behavior.smoothing import certified_radius
 
 __all__ = [
     "additive",
+    "adversarial",
     "bounded_change",
+    "certified_radius",
     "consistent",
     "directional",
     "finite_on_generated",
