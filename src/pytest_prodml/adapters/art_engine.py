@@ -102,3 +102,82 @@ def _iterations(max_queries: int) -> int:
         if left < 0:
             return max(done, 1)
         done += 1
+
+
+def gradient_examples(
+    module: Any,  # noqa: ANN401 - a torch module
+    rows: Array,
+    labels: npt.NDArray[np.intp],
+    *,
+    budget: float,
+    norm: str,
+    bounds: tuple[float, float],
+    seed: int,
+) -> Array:
+    """Run projected gradient descent (Madry et al. 2018) on a torch module.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Returns the scores of k classes before the softmax, for inputs of shape (n, ...).
+    rows : array, shape (n, ...)
+        The inputs.
+    labels : array of int, shape (n,)
+        Their decisions, as places among the classes.
+    budget : float
+        Radius.
+    norm : {"l2", "linf", "l1"}
+        Of the radius.
+    bounds : (float, float)
+        Of the elements.
+    seed : int
+        Of numpy's and torch's global generators; both are put back as they were.
+
+    Returns
+    -------
+    array, shape (n, ...)
+        Inputs within the radius that the module decides otherwise, where it found some.
+
+    Raises
+    ------
+    MissingDependencyError
+        Without ART or torch.
+    """
+    require("art", extra="adversarial")
+    torch = require("torch", extra="adversarial")
+    attacks = require("art.attacks.evasion", extra="adversarial")
+    estimators = require("art.estimators.classification", extra="adversarial")
+    before, torch_before = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    was_training = bool(module.training)
+    try:
+        np.random.seed(seed)  # noqa: NPY002
+        torch.manual_seed(seed)
+        module.eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with torch.no_grad():
+                classes = int(module(torch.as_tensor(rows[:1], dtype=torch.float32)).shape[-1])
+            model = estimators.PyTorchClassifier(
+                model=module,
+                loss=torch.nn.CrossEntropyLoss(),
+                input_shape=rows.shape[1:],
+                nb_classes=classes,
+                clip_values=(np.float32(bounds[0]), np.float32(bounds[1])),
+                device_type="cpu",
+            )
+            search = attacks.ProjectedGradientDescent(
+                model,
+                norm={"l2": 2, "linf": np.inf, "l1": 1}[norm],
+                eps=float(budget),
+                eps_step=float(budget) / 10,
+                max_iter=40,
+                num_random_init=3,
+                batch_size=256,
+                verbose=False,
+            )
+            found = search.generate(rows.astype(np.float32), y=np.eye(classes)[labels])
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
+        torch.set_rng_state(torch_before)
+        module.train(was_training)
+    return np.asarray(found, dtype=np.float64)

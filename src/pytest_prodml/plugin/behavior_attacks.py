@@ -29,6 +29,7 @@ class AttackChecks(BehaviorBound):
         max_queries: int = 1_000,
         rows: int = 200,
         engine: str = "prodml",
+        white_box: object = None,
         data: object = None,
         redact: bool = False,
         level: float | None = None,
@@ -62,6 +63,8 @@ class AttackChecks(BehaviorBound):
             How many inputs are attacked.
         engine : str
             "prodml" or "art".
+        white_box : torch.nn.Module, optional
+            The module behind the model, whose gradients ART follows.
         data : frame, array, or path, optional
             Other inputs than `prodml_test`.
         redact : bool
@@ -96,6 +99,7 @@ class AttackChecks(BehaviorBound):
                 max_queries=max_queries,
                 rows=rows,
                 engine=engine,
+                white_box=white_box,
                 redact=redact,
                 sample_weight=self._column(inputs, "sample_weight") if own else None,
                 clusters=self._column(inputs, "entity") if own else None,
@@ -168,6 +172,65 @@ class AttackChecks(BehaviorBound):
                 rows=rows,
                 sample_weight=self._column(inputs, "sample_weight") if own else None,
                 clusters=self._column(inputs, "entity") if own else None,
+                gate_id=tail["gate_id"],
+                confidence_level=tail["confidence_level"],
+                seed=self._seed(),
+            )
+        )
+
+    def robust_trees(
+        self,
+        model: object,
+        *,
+        budget: float,
+        at_least: float,
+        features: Sequence[str] | None = None,
+        threshold: float | None = None,
+        seconds: float = 2.0,
+        rows: int = 200,
+        data: object = None,
+        level: float | None = None,
+    ) -> Evidence:
+        """Show that no change nearby turns decisions of trees; see `checks.behavior.robust_trees`.
+
+        Parameters
+        ----------
+        model : estimator
+            The trees that are deployed as `prodml_model`.
+        budget : float
+            Largest change of each feature, in units of its spread.
+        at_least : float
+            The share of rows that must be proven.
+        features : sequence of str, optional
+            Which features change; default all.
+        threshold : float, optional
+            Decide at this threshold instead of the configured one.
+        seconds : float
+            For the search of one row.
+        rows : int
+            How many rows are searched.
+        data : frame or path, optional
+            Other rows than `prodml_test`.
+        level : float, optional
+            Of the one-sided bound; at least that of the run.
+        """
+        __tracebackhide__ = True
+        from pytest_prodml.checks.behavior import robust_trees
+
+        inputs, tail = self._inputs(data), self._tail(level)
+        configured = self._settings.threshold
+        at = threshold if threshold is not None else configured if configured is not None else 0.5
+        return self._settle(
+            lambda: robust_trees(
+                model,
+                self._predictor,
+                inputs,
+                budget=budget,
+                at_least=at_least,
+                features=features,
+                threshold=at,
+                seconds=seconds,
+                rows=rows,
                 gate_id=tail["gate_id"],
                 confidence_level=tail["confidence_level"],
                 seed=self._seed(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_prodml.checks.behavior.adversarial import adversarial
+from pytest_prodml.checks.behavior.artifact import safe_artifact
 from pytest_prodml.checks.behavior.cases import minimum_functionality
 from pytest_prodml.checks.behavior.execution import robust_execution
 from pytest_prodml.checks.behavior.finite import finite_on_generated
@@ -19,6 +20,7 @@ from pytest_prodml.checks.behavior.rules import (
     symmetric,
 )
 from pytest_prodml.checks.behavior.smoothing import certified_radius
+from pytest_prodml.checks.behavior.trees import robust_trees
 
 __all__ = [
     "additive",
@@ -36,5 +38,7 @@ __all__ = [
     "reproduced",
     "robust_execution",
     "robust_to",
+    "robust_trees",
+    "safe_artifact",
     "symmetric",
 ]

@@ -10,7 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_prodml.adapters.predictor import Predictor, decide, subjects_of
-from pytest_prodml.checks.behavior.attack import Attacked, attack, attack_with_art
+from pytest_prodml.checks.behavior.attack import (
+    Attacked,
+    attack,
+    attack_with_art,
+    attack_with_gradients,
+)
 from pytest_prodml.checks.behavior.attack_space import NORMS, Points, Space, space_of
 from pytest_prodml.checks.behavior.batches import Batch, inputs_of, is_frame, take
 from pytest_prodml.checks.behavior.relation import generator_of
@@ -52,6 +57,7 @@ def adversarial(
     max_queries: int = 1_000,
     rows: int = 200,
     engine: str = "prodml",
+    white_box: object = None,
     redact: bool = False,
     sample_weight: npt.ArrayLike | None = None,
     clusters: npt.ArrayLike | None = None,
@@ -95,6 +101,9 @@ def adversarial(
     engine : {"prodml", "art"}
         Whose search: this package's, or HopSkipJump of the Adversarial Robustness Toolbox, which knows no
         constraints (its finds are brought back to possible inputs, and count only if they still succeed).
+    white_box : torch.nn.Module, optional
+        With ``engine="art"`` and an array: projected gradient descent looks inside this module, which returns
+        the scores of the classes in their order. What it finds counts if `predictor` decides it otherwise.
     redact : bool
         Leave inputs out of the evidence.
     sample_weight, clusters : array-like, shape (n,), optional
@@ -156,18 +165,33 @@ def adversarial(
             where=predictor.description,
             hint="give inputs of both kinds, or another threshold",
         )
-    found = _search(
-        target,
-        space,
-        attacked,
-        before,
-        take(inputs.batch, pool),
-        decided,
-        norm,
-        max_queries,
-        rng,
-        engine=engine,
-    )
+    if white_box is not None:
+        if engine != "art":
+            raise InputError("gradients are followed by ART", where="adversarial", hint='engine="art"')
+        found = attack_with_gradients(
+            white_box,
+            lambda batch, places: target.decisions(batch, "a changed input") != before[places],
+            space,
+            attacked,
+            np.asarray(before, dtype=np.intp),
+            norm=norm,
+            budget=reach,
+            max_queries=max_queries,
+            rng=rng,
+        )
+    else:
+        found = _search(
+            target,
+            space,
+            attacked,
+            before,
+            take(inputs.batch, pool),
+            decided,
+            norm,
+            max_queries,
+            rng,
+            engine=engine,
+        )
     succeeded = found.distance <= reach + 1e-12
     group = f"{norm}={reach:g}"
     criterion = Criterion(metric=RATE, comparison=Comparison.AT_MOST, limit=at_most, group=group)
@@ -182,7 +206,7 @@ def adversarial(
         note=f"turned with at most {max_queries:,} queries each; a better attack may turn more",
     )
     details: dict[str, JsonValue] = {
-        "engine": engine,
+        "engine": f"{engine}, gradients" if white_box is not None else engine,
         "inputs_attacked": len(chosen),
         "inputs_given": len(inputs),
         "queries_each": float(np.mean(found.asked)),

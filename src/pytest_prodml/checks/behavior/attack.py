@@ -162,6 +162,51 @@ def attack_with_art(
     return search.result()
 
 
+def attack_with_gradients(
+    module: object,
+    flips: Callable[[Batch, Places], Mask],
+    space: Space,
+    rows: Batch,
+    labels: Places,
+    *,
+    norm: str,
+    budget: float,
+    max_queries: int,
+    rng: np.random.Generator,
+) -> Attacked:
+    """Let projected gradient descent look inside a torch module; what it finds is asked of the model.
+
+    Raises
+    ------
+    InputError
+        For inputs that are no array, and for the norm l0.
+    MissingDependencyError
+        Without ART or torch.
+    """
+    from pytest_prodml.adapters.art_engine import gradient_examples
+
+    if not isinstance(rows, np.ndarray) or norm == "l0":
+        raise InputError(
+            "gradients of a torch module need inputs that are an array, and a norm other than l0",
+            where="adversarial",
+            hint="give data=array, as the module takes it",
+        )
+    search = _Search(flips=flips, space=space, rows=rows, norm=norm, max_queries=max_queries, rng=rng)
+    made = gradient_examples(
+        module,
+        np.asarray(rows, dtype=np.float64),
+        labels,
+        budget=budget,
+        norm=norm,
+        bounds=(float(np.min(space.low)), float(np.max(space.high))),
+        seed=int(rng.integers(2**31)),
+    )
+    search.ask(space.points(made), np.arange(len(rows)))
+    # Within the budget or not: from what was found the way back is walked as always.
+    search.walk_back()
+    return search.result()
+
+
 class _Search:
     """The best point of each input so far, and what it took."""
 
@@ -287,8 +332,11 @@ class _Search:
             return
         here = Points(numbers=self._numbers[places], codes=self._codes[places])
         reach = self._best[places] * max(0.3 / self.rounds, 0.02)
-        directions = self._rng.normal(size=(places.size, n_directions, size))
-        directions /= np.linalg.norm(directions, axis=2, keepdims=True)
+        if self._norm == "linf":
+            directions = self._rng.uniform(-1.0, 1.0, (places.size, n_directions, size))
+        else:
+            directions = self._rng.normal(size=(places.size, n_directions, size))
+            directions /= np.linalg.norm(directions, axis=2, keepdims=True)
         where = np.repeat(places, n_directions)
         felt = here.numbers[:, None, :] + reach[:, None, None] * directions
         asked = Points(numbers=felt.reshape(-1, size), codes=np.repeat(here.codes, n_directions, axis=0))
@@ -304,8 +352,9 @@ class _Search:
             # Along the one feature that does the most, every other time.
             most = np.abs(facing).max(axis=1, keepdims=True)
             facing = np.where(np.abs(facing) == most, facing, 0.0)
-        length = np.linalg.norm(facing, axis=1, keepdims=True)
-        facing = np.divide(facing, length, out=np.zeros_like(facing), where=length > 0)
+        if self._norm != "linf":
+            length = np.linalg.norm(facing, axis=1, keepdims=True)
+            facing = np.divide(facing, length, out=np.zeros_like(facing), where=length > 0)
         steps = (self._best[places] / np.sqrt(self.rounds))[:, None] * 0.5 ** np.arange(_STEPS)
         numbers = here.numbers[:, None, :] + steps[:, :, None] * facing[:, None, :]
         where = np.repeat(places, _STEPS)
