@@ -46,6 +46,11 @@ def test_execution(ml_behavior: BehaviorGate) -> None:
     ml_behavior.robust_execution(skip=["unseen_as_known"])
 
 
+def test_model_file(ml_behavior: BehaviorGate) -> None:
+    """The model file holds nothing that would run when the service loads it."""
+    ml_behavior.safe_artifact()
+
+
 def test_finite(ml_behavior: BehaviorGate, prodml_schema: pa.DataFrameSchema) -> None:
     """Whatever row the schema allows gets a finite risk between 0 and 1."""
     ml_behavior.finite_on_generated(schema=prodml_schema)

@@ -13,6 +13,11 @@ import pytest
 from plugin.project import Project
 from pytest_prodml.plugin import dimensions
 from pytest_prodml.plugin.behavior import BehaviorGate
+from pytest_prodml.plugin.behavior_artifact import ArtifactChecks
+from pytest_prodml.plugin.behavior_attacks import AttackChecks
+from pytest_prodml.plugin.behavior_execution import ExecutionChecks
+from pytest_prodml.plugin.behavior_relations import RelationChecks
+from pytest_prodml.plugin.behavior_robustness import RobustnessChecks
 from pytest_prodml.plugin.data import DataGate
 from pytest_prodml.plugin.data_sources import SourcesOfData
 from pytest_prodml.plugin.data_tables import TablesOfData
@@ -25,6 +30,7 @@ from pytest_prodml.plugin.performance import PerformanceGate
 from pytest_prodml.plugin.performance_limits import LimitsOfPerformance
 from pytest_prodml.plugin.pipeline import PipelineGate
 from pytest_prodml.plugin.settings import (
+    BehaviorSettings,
     DataSettings,
     DeepchecksSettings,
     ModelSettings,
@@ -35,6 +41,7 @@ from pytest_prodml.plugin.tables import SkewOfTables
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "pytest.md").read_text(encoding="utf-8")
 FAIRNESS = (Path(__file__).parents[2] / "docs" / "reference" / "fairness.md").read_text(encoding="utf-8")
+BEHAVIOR = (Path(__file__).parents[2] / "docs" / "reference" / "behavior.md").read_text(encoding="utf-8")
 DATA = (Path(__file__).parents[2] / "docs" / "reference" / "data.md").read_text(encoding="utf-8")
 PERFORMANCE = (Path(__file__).parents[2] / "docs" / "reference" / "performance.md").read_text(
     encoding="utf-8"
@@ -69,11 +76,13 @@ def test_configuration_keys() -> None:
         "model",
         "data",
         "deepchecks",
+        "behavior",
     }
     known -= {"shard", "serial", "configuration_digest"}
     known |= {f"model.{item.name}" for item in fields(ModelSettings)}
     known |= {f"data.{item.name}" for item in fields(DataSettings)}
     known |= {f"deepchecks.{item.name}" for item in fields(DeepchecksSettings)}
+    known |= {f"behavior.{item.name}" for item in fields(BehaviorSettings)}
     assert set(re.findall(r"`([a-z_.]+)`", first_cells("Configuration"))) == known
 
 
@@ -90,7 +99,6 @@ def test_markers() -> None:
 
 
 GATES = {
-    "ml_behavior": BehaviorGate,
     "ml_latency": dimensions.LatencyGate,
     "ml_pipeline": PipelineGate,
 }
@@ -117,8 +125,13 @@ def test_what_two_fixtures_share() -> None:
         ("ml_data", DATA, [SkewOfTables, TablesOfData, SourcesOfData, DataGate]),
         ("ml_performance", PERFORMANCE, [LimitsOfPerformance, PerformanceGate]),
         ("ml_fairness", FAIRNESS, [GapsBetweenGroups, TreatmentOfPeople, ExplainedGaps]),
+        (
+            "ml_behavior",
+            BEHAVIOR,
+            [RelationChecks, ExecutionChecks, RobustnessChecks, AttackChecks, ArtifactChecks, BehaviorGate],
+        ),
     ],
-    ids=["ml_data", "ml_performance", "ml_fairness"],
+    ids=["ml_data", "ml_performance", "ml_fairness", "ml_behavior"],
 )
 def test_methods_of_a_fixture_with_its_own_page(fixture: str, page: str, owners: list[type]) -> None:
     told = dict(re.findall(r"^\| `([a-z_]+)\((.*?)\)` \|", page, flags=re.MULTILINE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_prodml.plugin.behavior_artifact import ArtifactChecks
 from pytest_prodml.plugin.behavior_attacks import AttackChecks
 from pytest_prodml.plugin.behavior_execution import ExecutionChecks
 from pytest_prodml.plugin.behavior_relations import RelationChecks
@@ -9,7 +10,7 @@ from pytest_prodml.plugin.behavior_robustness import RobustnessChecks
 from pytest_prodml.records import Evidence
 
 
-class BehaviorGate(RelationChecks, ExecutionChecks, RobustnessChecks, AttackChecks):
+class BehaviorGate(RelationChecks, ExecutionChecks, RobustnessChecks, AttackChecks, ArtifactChecks):
     """Rules about related inputs, hostile inputs, noise, attacks, privacy, and the model file itself."""
 
     def finite_on_generated(
