@@ -36,7 +36,7 @@ def every_type(n: int = 300) -> pd.DataFrame:
             "text": rng.choice(["x", "y", "z"], n),
             "object": pd.Series(rng.choice(["m", "n"], n), dtype=object),
             "string": pd.array(rng.choice(["p", "q"], n), dtype="string"),
-            "Int64": pd.array(np.where(rng.random(n) < 0.1, None, rng.integers(0, 9, n)), dtype="Int64"),
+            "Int64": pd.array([None if hole else 5 for hole in rng.random(n) < 0.1], dtype="Int64"),
             "Float64": pd.array(rng.normal(size=n), dtype="Float64"),
             "boolean": pd.array(rng.random(n) < 0.5, dtype="boolean"),
             "seconds": hours.astype("datetime64[s]"),
@@ -93,7 +93,9 @@ def test_plausible_rows_are_drawn_from_the_stated_distribution() -> None:
     # A row is as it was where neither cell is drawn anew: (1 + .8^2 + .5^2 + .2^2) / 4, and hardly else.
     expected = (1 + 0.8**2 + 0.5**2 + 0.2**2) / 4
     assert abs(together.mean() - expected) < 0.01
-    assert binomtest(int((made["a"] == table["a"].max()).sum()), n, 0.375 * 0.15 / 5 + 0.0006).pvalue > 1e-6
+    # The largest: one of four edges, what a small move is cut off at, and rows that have it as they are.
+    share = 0.375 * (0.15 / 4 + 0.20 * 0.0125) + 0.625 / 1000
+    assert binomtest(int((made["a"] == table["a"].max()).sum()), n, share).pvalue > 1e-3
     assert "real rows" in str(distribution()["rows"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -25,6 +26,7 @@ _CODE_KEYS = {
     "auto_map": "names code that the loader is to import",
     "trust_remote_code": "asks the loader to run its code",
 }
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
 _MOST_NODES = 2_000_000
 
 
@@ -34,8 +36,7 @@ def text_of(data: memoryview) -> str | None:
         text = str(data, "utf-8-sig")
     except UnicodeDecodeError:
         return None
-    control = {c for c in text if ord(c) < 32} - set("\t\n\r\f")
-    return None if control else text
+    return None if _CONTROL.search(text) else text
 
 
 def scan_text(report: Report, where: str, text: str, name: str) -> str:

@@ -125,7 +125,7 @@ def _rounded(points: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if points.dtype.kind not in "fiu":
         return points
     short = np.asarray([float(f"{float(point):.3g}") for point in points])
-    return np.clip(short, points[0], points[-1]).astype(points.dtype)
+    return np.asarray(np.clip(short, points[0], points[-1]).astype(points.dtype))
 
 
 def _along(

@@ -350,8 +350,8 @@ def worst_of(parts: Sequence[Tried]) -> Tried:
     excess = np.stack([np.where(part.broken, part.excess, -np.inf) for part in parts])
     worst = excess.argmax(axis=0)
     return Tried(
-        applies=np.stack([part.applies for part in parts]).any(axis=0),
-        broken=broken.any(axis=0),
+        applies=np.asarray(np.stack([part.applies for part in parts]).any(axis=0)),
+        broken=np.asarray(broken.any(axis=0)),
         excess=np.where(broken.any(axis=0), excess.max(axis=0), 0.0),
         pair=lambda row: parts[int(worst[row])].pair(row),
     )

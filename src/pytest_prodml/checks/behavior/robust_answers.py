@@ -99,7 +99,7 @@ class Model:
             scores, decisions = self._asked(batch, clean.scores)
         except Exception:  # noqa: BLE001 - whatever a model raises is a finding
             return self._searched(batch, clean, is_changed)
-        finite = np.isfinite(scores.reshape(len(scores), -1)).all(axis=1)
+        finite = np.asarray(np.isfinite(scores.reshape(len(scores), -1)).all(axis=1), dtype=np.bool_)
         problems = {int(row): "the score is not finite" for row in np.flatnonzero(~finite)}
         return Given(scores=scores, decisions=decisions, failed=~finite, problems=problems)
 
@@ -113,7 +113,7 @@ class Model:
             raise InputError("decisions were not asked for", where=self.predictor.description)
         else:
             moved = np.asarray(before.decisions != after.decisions, dtype=np.bool_)
-        return moved & ~after.failed
+        return np.asarray(moved & ~after.failed, dtype=np.bool_)
 
     def _decisions(self, batch: Batch, scores: Scores) -> npt.NDArray[Any] | None:
         if not self.wants_decisions:

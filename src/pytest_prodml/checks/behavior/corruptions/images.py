@@ -78,7 +78,7 @@ def brightness(
         value = pixels.max(axis=-1, keepdims=True)
         new = np.clip(value + amount, 0, 1)
         # Black has no hue: it becomes gray.
-        return np.where(value > 0, pixels * (new / np.where(value > 0, value, 1)), new)
+        return np.asarray(np.where(value > 0, pixels * (new / np.where(value > 0, value, 1)), new))
 
     return leveled("brightness", batch, severity, scale, channels, changed)
 
@@ -91,7 +91,7 @@ def contrast(
 
     def changed(pixels: Pixels, kept: float) -> Pixels:
         means = pixels.mean(axis=(1, 2), keepdims=True)
-        return (pixels - means) * kept + means
+        return np.asarray((pixels - means) * kept + means)
 
     return leveled("contrast", batch, severity, scale, channels, changed)
 
