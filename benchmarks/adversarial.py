@@ -1,7 +1,7 @@
 """How near the attack of `adversarial` comes, beside ART's HopSkipJump with as many queries. Prints Markdown.
 
     pip install adversarial-robustness-toolbox==1.20.1 packaging
-    python benchmarks/adversarial.py
+    python benchmarks/adversarial.py --write docs/explanation/behavior.md
 
 Breast cancer data of scikit-learn, 30 standardized features, a logistic regression and a forest of 100 trees.
 Both
@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import argparse
 import time
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from page import put
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -68,7 +71,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--rows", type=int, default=30)
     parser.add_argument("--without-art", action="store_true")
+    parser.add_argument("--write", type=Path, help="the page whose table is replaced")
     given = parser.parse_args()
+    # ART tells at every start which optional libraries it lacks.
+    warnings.simplefilter("ignore")
     features, labels = load_breast_cancer(return_X_y=True)
     table = StandardScaler().fit_transform(features)
     models = {
@@ -76,8 +82,10 @@ def main() -> None:
         "forest": RandomForestClassifier(100, random_state=0, n_jobs=1).fit(table, labels),
     }
     engines = {"ours": attack} if given.without_art else {"ours": attack, "ART HopSkipJump": attack_with_art}
-    print("| model | norm | engine | queries a row | median distance | exact | seconds a row |")
-    print("| --- | --- | --- | ---: | ---: | ---: | ---: |")
+    lines = [
+        "| model | norm | engine | questions a row | median distance | exact | seconds a row |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: |",
+    ]
     for name, model in models.items():
         for norm in ("l2", "linf"):
             exact = ""
@@ -87,10 +95,13 @@ def main() -> None:
             for queries in (300, 1_000, 3_000):
                 for engine, function in engines.items():
                     took, found = run(function, model, table, given.rows, norm, queries)
-                    print(
+                    lines.append(
                         f"| {name} | {norm} | {engine} | {np.mean(found.asked):,.0f} | "
                         f"{np.median(found.distance):.3f} | {exact} | {took / given.rows:.3f} |"
                     )
+                    print(lines[-1], flush=True)
+    if given.write is not None:
+        put(given.write, "benchmarks/adversarial.py", "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def touching(marker: Path) -> dict[str, bytes]:
         "OBJ": b"(cos\nsystem\nV" + touch.encode() + b"\no.",
         "eval": by_stack("builtins", "eval", code),
         "exec of Python 2's name": f"c__builtin__\neval\n(V{code}\ntR.".encode(),
-        "a name with dots": framed(short("pathlib") + short("os.system") + b"\x93" + short(touch) + b"\x85R."),
+        "a name with dots": framed(short("shutil") + short("os.system") + b"\x93" + short(touch) + b"\x85R."),
         "a module that is allowed, a name with dots": framed(
             short("numpy.random._pickle") + short("__generator_ctor.__globals__") + b"\x93."
         ),

@@ -389,6 +389,7 @@ def rules() -> Mapping[tuple[str, str], Rule]:
         if module == "sklearn._loss._loss":
             # What scikit-learn up to 1.7 calls that compiled module, once it is loaded.
             found["_loss", name] = found[module, name]
+            found["_loss", f"__pyx_unpickle_{name}"] = Rule(call="cython", makes="first", build=True)
     for path in CYTHON:
         module, _, name = path.rpartition(".")
         found[module, name] = Rule(call="first_class", makes="first", build=True)
