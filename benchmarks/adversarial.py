@@ -65,6 +65,14 @@ def run(
     return time.perf_counter() - begin, found
 
 
+def line(name: str, norm: str, engine: str, exact: str, seconds: float, found: Attacked) -> str:
+    """Return a row of the table."""
+    return (
+        f"| {name} | {norm} | {engine} | {np.mean(found.asked):,.0f} | {np.median(found.distance):.3f} | "
+        f"{exact} | {seconds:.3f} |"
+    )
+
+
 def main() -> None:
     """Print the table."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -81,7 +89,6 @@ def main() -> None:
         "logistic": LogisticRegression(max_iter=1000).fit(table, labels),
         "forest": RandomForestClassifier(100, random_state=0, n_jobs=1).fit(table, labels),
     }
-    engines = {"ours": attack} if given.without_art else {"ours": attack, "ART HopSkipJump": attack_with_art}
     lines = [
         "| model | norm | engine | questions a row | median distance | exact | seconds a row |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: |",
@@ -93,13 +100,15 @@ def main() -> None:
                 weights = np.linalg.norm(model.coef_) if norm == "l2" else np.abs(model.coef_).sum()
                 exact = f"{np.median(np.abs(model.decision_function(table[: given.rows])) / weights):.3f}"
             for queries in (300, 1_000, 3_000):
-                for engine, function in engines.items():
-                    took, found = run(function, model, table, given.rows, norm, queries)
-                    lines.append(
-                        f"| {name} | {norm} | {engine} | {np.mean(found.asked):,.0f} | "
-                        f"{np.median(found.distance):.3f} | {exact} | {took / given.rows:.3f} |"
-                    )
-                    print(lines[-1], flush=True)
+                asked = queries
+                if not given.without_art:
+                    # What ART really asks about decides how much ours may ask.
+                    took, found = run(attack_with_art, model, table, given.rows, norm, queries)
+                    asked = int(np.mean(found.asked))
+                    lines.append(line(name, norm, "ART HopSkipJump", exact, took / given.rows, found))
+                took, found = run(attack, model, table, given.rows, norm, asked)
+                lines.append(line(name, norm, "ours", exact, took / given.rows, found))
+                print(*lines[-2:], sep="\n", flush=True)
     if given.write is not None:
         put(given.write, "benchmarks/adversarial.py", "\n".join(lines))
 
