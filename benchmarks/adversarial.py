@@ -26,7 +26,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from pytest_prodml.checks.behavior.attack import Attacked, attack, attack_with_art
+from pytest_prodml.checks.behavior.attack import attack, attack_with_art
+from pytest_prodml.checks.behavior.attack_search import Attacked
 from pytest_prodml.checks.behavior.attack_space import space_of
 from pytest_prodml.checks.behavior.batches import Inputs
 

@@ -10,12 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_prodml.adapters.predictor import Predictor, decide, subjects_of
-from pytest_prodml.checks.behavior.attack import (
-    Attacked,
-    attack,
-    attack_with_art,
-    attack_with_gradients,
-)
+from pytest_prodml.checks.behavior.attack import attack, attack_with_art, attack_with_gradients
+from pytest_prodml.checks.behavior.attack_search import Attacked
 from pytest_prodml.checks.behavior.attack_space import NORMS, Points, Space, space_of
 from pytest_prodml.checks.behavior.batches import Batch, inputs_of, is_frame, take
 from pytest_prodml.checks.behavior.relation import generator_of
