@@ -255,3 +255,49 @@ def test_workers_find_the_same(bank: Project) -> None:
         after = evidence_of(bank, f"behavior.{gate}")
         assert (after.seed, after.measurements) == (before.seed, before.measurements)
         assert after.details["minimal_counterexample"] == before.details["minimal_counterexample"]
+
+
+TEXTS = """
+import numpy as np
+import pytest
+from pytest_prodml.adapters import bind
+
+def angry(texts):
+    return np.asarray([0.9 if "not" in text.split() else 0.1 for text in texts])
+
+@pytest.fixture(scope="session")
+def prodml_model():
+    return bind(angry, "model.bin")
+
+@pytest.fixture(scope="session")
+def prodml_test():
+    return (["all good", "not good", "fine", "it is not so"] * 100, [0, 1, 0, 1] * 100)
+"""
+
+
+def test_a_model_of_texts_is_a_subject_like_any_other(bank: Project) -> None:
+    text = """
+def test_strip(ml_behavior):
+    ml_behavior.invariant_to(lambda text: text + "  ", at_most=0.02)
+
+def test_shout(ml_behavior):
+    ml_behavior.invariant_to(str.upper, at_most=0.1)
+
+def test_typos(ml_behavior):
+    ml_behavior.robust_to("whitespace", severity=0.5, at_most=0.05, metric="accuracy", drop_at_most=0.05)
+
+def test_cases(ml_behavior):
+    ml_behavior.minimum_functionality([("this is not it", 1), ("yes", 0)])
+"""
+    gates(bank, text)
+    (bank.root / "conftest.py").write_text(TEXTS)
+    result = bank.run()
+    outcomes = {
+        gate: bank.verdict(f"behavior.{gate}").outcome for gate in ("strip", "shout", "typos", "cases")
+    }
+    assert outcomes == {
+        "strip": Outcome.PASS, "shout": Outcome.FAIL, "typos": Outcome.PASS, "cases": Outcome.PASS,
+    }, result.outlines  # fmt: skip
+    shouted = evidence_of(bank, "behavior.shout")
+    assert shouted.materials[0].annotations["rows"] == 400
+    result.stdout.fnmatch_lines(["*input*not*NOT*"])
