@@ -13,7 +13,7 @@ from pytest_prodml.adapters.schemas import is_schema
 from pytest_prodml.checks.behavior.batches import Batch, Inputs, inputs_of, take
 from pytest_prodml.checks.behavior.generator import Generated, generate
 from pytest_prodml.checks.behavior.profile import Profile, profile_of
-from pytest_prodml.checks.behavior.shrink import shrink
+from pytest_prodml.checks.behavior.shrink import Fails, shrink
 from pytest_prodml.checks.counts import at_most as limited
 from pytest_prodml.checks.counts import check_count, exact, plain
 from pytest_prodml.errors import InputError, ProdmlError
@@ -175,13 +175,21 @@ def _joined(parts: list[Generated]) -> pd.DataFrame:
     return pd.concat([part.rows for part in parts], ignore_index=True)
 
 
+def _kind(problem: str) -> str:
+    """Return a problem without its numbers: what was raised, or what a score is."""
+    if problem.startswith("raises "):
+        return problem.partition(":")[0]
+    return "out of range" if problem.endswith("is out of range") else problem
+
+
 def _one_of_each(failures: Mapping[int, str]) -> list[tuple[int, str]]:
     """Return the failing rows, first one of each problem, then the second ones, and so on."""
     seen: dict[str, int] = {}
     ranked = []
     for position, problem in failures.items():
-        seen[problem] = seen.get(problem, 0) + 1
-        ranked.append((seen[problem], position, problem))
+        kind = _kind(problem)
+        seen[kind] = seen.get(kind, 0) + 1
+        ranked.append((seen[kind], position, problem))
     return [(position, problem) for _, position, problem in sorted(ranked)]
 
 
@@ -195,14 +203,21 @@ def _told(
 ) -> dict[str, JsonValue]:
     """Return a few failing rows, simplified, that differ from each other."""
 
-    def fails(batch: Batch) -> npt.NDArray[np.bool_]:
-        mask = np.zeros(len(batch), dtype=np.bool_)
-        mask[list(find_failures(predictor, batch, bounds))] = True
-        return mask
+    def failing_as(problem: str) -> Fails:
+        def fails(batch: Batch) -> npt.NDArray[np.bool_]:
+            found = find_failures(predictor, batch, bounds)
+            mask = np.zeros(len(batch), dtype=np.bool_)
+            # A smaller row that fails for another reason would explain nothing.
+            mask[[place for place, other in found.items() if _kind(other) == _kind(problem)]] = True
+            return mask
+
+        return fails
 
     told: dict[str, JsonValue] = {}
     for position, problem in _one_of_each(failures)[:_MOST_SHRUNK]:
-        smaller = shrink(rows.iloc[[position]].reset_index(drop=True), fails, profile, seed=seed)
+        smaller = shrink(
+            rows.iloc[[position]].reset_index(drop=True), failing_as(problem), profile, seed=seed
+        )
         values = {name: plain(smaller.row[name].iloc[0]) for name in smaller.changed}
         text = ", ".join(f"{name}={value!r}" for name, value in values.items()) or "nothing"
         told.setdefault(text, {"problem": plain(problem), "differs from a typical row in": text})
