@@ -252,14 +252,20 @@ def test_what_was_found_is_kept_and_tried_first(tmp_path: Path) -> None:
     rate = invariant_to("sex", faulty, harmless, gate_id="behavior.g", threshold=0.5, known=path, at_most=0.2)
     assert measured(rate, "decision_flip_rate").value == 0
     assert rate.details["known_counterexamples"] == again.details["known_counterexamples"]
+    # What a rate allows is no counterexample to be kept; what it does not allow is.
+    assert outcome(ask(faulty, at_most=0.5)) is Outcome.PASS
+    assert json.loads(path.read_text()) == stored
+    other = tmp_path / "other.json"
+    invariant_to("sex", faulty, data, gate_id="behavior.g", threshold=0.5, known=other, at_most=0.0001)
+    assert len(json.loads(other.read_text())["entries"]) == 1
     fixed = ask(clean, never=True)
     assert outcome(fixed) is Outcome.PASS
     assert json.loads(path.read_text()) == stored
     # Columns that are gone: kept, and told.
-    other = invariant_to(
+    narrower = invariant_to(
         "sex", clean, data.drop(columns="first"), gate_id="behavior.g", threshold=0.5, known=path, never=True
     )
-    known: Any = other.details["known_counterexamples"]
+    known: Any = narrower.details["known_counterexamples"]
     assert known["no_longer_fitting_the_data"] == 1
 
 

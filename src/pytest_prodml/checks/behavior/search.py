@@ -332,7 +332,7 @@ def _evidence(
     if against:
         details["furthest_against_the_rule"] = max(against)
     details |= found.details
-    if request.known is not None and found.minimal:
+    if request.known is not None and found.minimal and _misses(measurements[0], criteria[0]):
         keep(request.known, _rule_key(relation), found.minimal)
     materials: list[Subject] = [*data.materials, *([known.material] if known.material is not None else [])]
     return Evidence(
@@ -344,6 +344,11 @@ def _evidence(
         seed=request.seed,
         details=details,
     )
+
+
+def _misses(measured: Measurement, criterion: Criterion) -> bool:
+    """Say whether more inputs break the rule than may: what a rate allows is nothing to be kept."""
+    return measured.value is not None and measured.value > criterion.limit
 
 
 def _all_tried(outcomes: Sequence[Outcome], again: Tried | None) -> list[Tried]:
