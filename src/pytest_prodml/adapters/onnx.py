@@ -62,7 +62,8 @@ class OnnxInput:
 class OnnxPredictor:
     """A session with the outputs that are scores, and the one that is the label if there is one.
 
-    `columns` are the columns of a single matrix input, in order; None takes all of the table.
+    `columns` are the columns of a single matrix input, in order; None takes all of the table. `path` is the
+    file that the session was made from.
     """
 
     session: Any
@@ -72,6 +73,7 @@ class OnnxPredictor:
     label_output: str | None
     columns: tuple[str, ...] | None = None
     subject: Subject | None = None
+    path: Path | None = None
 
     @property
     def description(self) -> str:
@@ -80,19 +82,19 @@ class OnnxPredictor:
 
     def predict_score(self, rows: pd.DataFrame) -> Scores:
         """Return the score of the positive class, or of each class if there are more than two."""
-        found = self._call(self.score_outputs, self._feed(rows), len(rows))()
+        found = self._call(self.score_outputs, self.feed(rows), len(rows))()
         return as_scores(_as_matrix(found), len(rows), where=self.description)
 
     def predict(self, rows: pd.DataFrame) -> Array:
         """Return the graph's own labels, else 1 from a score of 0.5 on, or the class with the largest."""
         if self.label_output is None:
             return as_labels(self.predict_score(rows))
-        found = self._call((self.label_output,), self._feed(rows), len(rows))()[0]
+        found = self._call((self.label_output,), self.feed(rows), len(rows))()[0]
         return np.asarray(found).reshape(len(rows))
 
     def prepare(self, rows: pd.DataFrame) -> Callable[[], object]:
         """Convert the columns now; the returned call is one run of the session for all `rows`."""
-        return self._call(self.score_outputs, self._feed(rows), len(rows))
+        return self._call(self.score_outputs, self.feed(rows), len(rows))
 
     def runtime(self) -> Mapping[str, JsonValue]:
         """Return version, providers (of the session, and executed by nodes) and the session's threads."""
@@ -110,7 +112,8 @@ class OnnxPredictor:
             found["executed_nodes"] = dict(executed)
         return found
 
-    def _feed(self, rows: pd.DataFrame) -> dict[str, Array]:
+    def feed(self, rows: pd.DataFrame) -> dict[str, Array]:
+        """Return the arrays that a session takes for these rows, by the name of the input."""
         where = f"input of {self.description}"
         first = self.inputs[0]
         if len(self.inputs) == 1 and self._takes_matrix(first, rows):
@@ -227,6 +230,7 @@ def load_onnx(
         name=path.name,
         columns=columns,
         subject=Subject(name=path.name, digest={"sha256": sha256_hex(data)}, annotations={"size": len(data)}),
+        path=path,
     )
 
 
@@ -236,6 +240,7 @@ def from_session(
     name: str = "in memory",
     columns: Sequence[str] | None = None,
     subject: Subject | None = None,
+    path: Path | None = None,
 ) -> OnnxPredictor:
     """Adapt a session; without `subject` its evidence is not bound to a file.
 
@@ -258,6 +263,7 @@ def from_session(
         label_output=label,
         columns=None if columns is None else tuple(columns),
         subject=subject,
+        path=path,
     )
 
 
