@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_prodml.plugin.dimensions import LatencyGate
+from pytest_prodml.plugin.latency import LatencyGate
 
 
 def test_p99(ml_latency: LatencyGate) -> None:

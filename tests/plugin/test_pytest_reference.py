@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from plugin.project import Project
-from pytest_prodml.plugin import dimensions
+from pytest_prodml.plugin import latency
 from pytest_prodml.plugin.behavior import BehaviorGate
 from pytest_prodml.plugin.behavior_artifact import ArtifactChecks
 from pytest_prodml.plugin.behavior_attacks import AttackChecks
@@ -99,7 +99,7 @@ def test_markers() -> None:
 
 
 GATES = {
-    "ml_latency": dimensions.LatencyGate,
+    "ml_latency": latency.LatencyGate,
     "ml_pipeline": PipelineGate,
 }
 

@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CPU = "CPUExecutionProvider"
+#: Everything that installs the package `onnxruntime`.
+_DISTRIBUTIONS = (
+    "onnxruntime",
+    "onnxruntime-directml",
+    "onnxruntime-gpu",
+    "onnxruntime-openvino",
+    "onnxruntime-qnn",
+    "onnxruntime-rocm",
+    "onnxruntime-training",
+)
 
 _TYPES: Mapping[str, type[np.generic]] = {
     "tensor(float)": np.float32,
@@ -102,7 +113,7 @@ class OnnxPredictor:
         providers: list[JsonValue] = list(self.session.get_providers())
         found: dict[str, JsonValue] = {
             "adapter": "onnx",
-            "onnxruntime": str(require("onnxruntime", extra="cpu").__version__),
+            "onnxruntime": str(one_runtime().__version__),
             "providers": providers,
             "intra_op_threads": options.intra_op_num_threads,
             "inter_op_threads": options.inter_op_num_threads,
@@ -166,6 +177,7 @@ def load_onnx(
     intra_op_threads: int = 1,
     inter_op_threads: int = 1,
     columns: Sequence[str] | None = None,
+    allow_fallback: bool = False,
 ) -> OnnxPredictor:
     """Load an ONNX model.
 
@@ -180,6 +192,8 @@ def load_onnx(
         than free cores make the tail of the latency that of the neighbors.
     columns : sequence of str, optional
         Columns of a model with a single matrix input, in the order it was trained with.
+    allow_fallback : bool
+        Take what onnxruntime falls back to where a provider is not there: for a check that asks what ran.
 
     Raises
     ------
@@ -188,31 +202,23 @@ def load_onnx(
     MissingDependencyError
         If onnxruntime is not installed.
     """
-    runtime = require("onnxruntime", extra="cpu")
+    runtime = one_runtime()
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"can not be read: {error.strerror}", where=str(path)) from None
     missing = [name for name in providers if name not in runtime.get_available_providers()]
-    if missing or not providers:
+    if not providers or (missing and not allow_fallback):
         raise InputError(
             f"the execution provider {missing[0]} is not available here" if missing else "names no provider",
             where=str(path),
             hint=f"available: {', '.join(runtime.get_available_providers())}",
         )
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = intra_op_threads
-    options.inter_op_num_threads = inter_op_threads
-    # Errors come as exceptions, and are told once.
-    options.log_severity_level = 4
-    # Weights beside the file would be read from the working directory although no digest covers them: a place
-    # where nothing can be makes onnxruntime refuse them.
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    options = session_options(intra_op_threads=intra_op_threads, inter_op_threads=inter_op_threads)
     try:
         with warnings.catch_warnings():
             # A provider that can not start is a warning and a fallback to another one.
-            warnings.simplefilter("error", UserWarning)
+            warnings.simplefilter("ignore" if allow_fallback else "error", UserWarning)
             session = runtime.InferenceSession(data, options, providers=list(providers))
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors derive from Exception directly
         told = str(error).partition("\n")[0]
@@ -224,7 +230,8 @@ def load_onnx(
             where=str(path),
             hint="save the model as one file" if outside else None,
         ) from None
-    _require_providers(session, providers, str(path))
+    if not allow_fallback:
+        _require_providers(session, providers, str(path))
     return from_session(
         session,
         name=path.name,
@@ -232,6 +239,54 @@ def load_onnx(
         subject=Subject(name=path.name, digest={"sha256": sha256_hex(data)}, annotations={"size": len(data)}),
         path=path,
     )
+
+
+def session_options(*, intra_op_threads: int, inter_op_threads: int = 1) -> Any:  # noqa: ANN401 - no types
+    """Return the options that every session here is made with."""
+    options = one_runtime().SessionOptions()
+    options.intra_op_num_threads = intra_op_threads
+    options.inter_op_num_threads = inter_op_threads
+    # Errors come as exceptions, and are told once.
+    options.log_severity_level = 4
+    # Weights beside the file would be read from the working directory although no digest covers them: a place
+    # where nothing can be makes onnxruntime refuse them.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    return options
+
+
+def one_runtime() -> Any:  # noqa: ANN401 - onnxruntime has no types
+    """Return onnxruntime, where one distribution of it is installed.
+
+    Raises
+    ------
+    InputError
+        If several are: they share one import package, and which of them runs is chance.
+    MissingDependencyError
+        If none is.
+    """
+    runtime = require("onnxruntime", extra="cpu")
+    found = _runtime_distributions()
+    if len(found) > 1:
+        raise InputError(
+            f"{' and '.join(found)} are both installed, and share one import package: which runs is chance",
+            where="onnxruntime",
+            hint=f"pip uninstall {' '.join(found)}, and install the one that serves",
+        )
+    return runtime
+
+
+@functools.cache
+def _runtime_distributions() -> tuple[str, ...]:
+    return tuple(name for name in _DISTRIBUTIONS if _is_installed(name))
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def from_session(

@@ -4,25 +4,46 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_prodml.errors import ConfigurationError, InputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from pytest_prodml.checks.latency.conditions import Conditions
+
+Call = Callable[[], object]
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-zµμ]+)")
 _LEAST_WARMUP_CALLS = 50
 _LEAST_WARMUP_SECONDS = 0.5
 _MOST_WARMUP_CALLS = 10_000
-#: A cheap call is timed for this long, up to this many times the planned calls: calls in a row resemble each
-#: other and are worth fewer than they are.
-_SPARE_SECONDS = 1.0
-_MOST_SPARE = 50
+#: The machine is looked at between blocks; a run has at least this many before its first look.
+_BLOCKS_OF_A_LOOK = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """Seconds of each call in order, under which conditions, and how the run went.
+
+    `warmup_calls` were thrown away before the first sample, `discarded_calls` because there was no steady
+    state when they had been taken. `looks_taken` of the planned ones were needed.
+    """
+
+    samples: list[float]
+    conditions: Conditions
+    warmup_calls: int
+    discarded_calls: int = 0
+    looks_taken: int = 1
+    sizes: tuple[int, ...] = field(default=())
 
 
 def seconds(budget: float | str) -> float:
@@ -48,18 +69,36 @@ def seconds(budget: float | str) -> float:
     return value
 
 
+class _Enough(BaseException):
+    """Ends a run from within. No Exception: pytest-benchmark would take the run for broken."""
+
+
 def time_calls(
-    request: pytest.FixtureRequest, calls: Sequence[Callable[[], object]], *, rounds: int
-) -> list[float]:
-    """Time `rounds` calls, taking `calls` in turn, after a warm-up that is thrown away.
+    request: pytest.FixtureRequest,
+    calls: Sequence[Call],
+    *,
+    sizes: Sequence[int],
+    is_decided: Callable[[list[float], Conditions], bool] | None = None,
+    base: Conditions,
+) -> Timed:
+    """Time calls, taking `calls` in turn, after a warm-up that is thrown away.
 
     Every sample is one call: pytest-benchmark's own calibration averages over many calls, and a mean has no
-    tail. Nothing else happens between the two readings of the clock.
+    tail. Nothing else happens between the two readings of the clock. The machine's counters are read, and
+    pauses looked for, between blocks of calls.
 
-    Returns
-    -------
-    list of float
-        Seconds, in the order of the calls.
+    Parameters
+    ----------
+    request : pytest.FixtureRequest
+        Of the test, whose ``benchmark`` fixture is used.
+    calls : sequence of callable
+        Each makes one prediction.
+    sizes : sequence of int
+        The numbers of calls at which `is_decided` is asked; the last one ends the run.
+    is_decided : callable, optional
+        Whether the samples so far and their conditions decide; default never before the last.
+    base : Conditions
+        What is known beforehand.
 
     Raises
     ------
@@ -67,35 +106,105 @@ def time_calls(
         If pytest-benchmark is not there.
     InputError
         If it was switched off by the user, or used by the test already.
+
+    Notes
+    -----
+    A run whose first look finds no steady state throws its samples away as further warm-up, once.
     """
     __tracebackhide__ = True
-    benchmark = _fixture(request)
-    warmup = _warmup_calls(calls[0])
+    from pytest_prodml.checks.latency.conditions import Watch
+    from pytest_prodml.checks.latency.samples import MOST_DRIFT, checked_samples, drift_of
+
+    benchmark = benchmark_of(request)
+    warmup = warm_up(calls[0])
     turn = itertools.cycle(calls)
+    watch = Watch()
+    run = _Run(sizes)
+    block = max(1, math.ceil(sizes[0] / _BLOCKS_OF_A_LOOK))
+    taken: list[float] = []
+
+    def look() -> None:
+        """Judge what has been taken, at a planned number of calls."""
+        run.looks += 1
+        known = watch.conditions(base)
+        if run.looks == 1 and not run.discarded and abs(drift_of(checked_samples(taken))) > MOST_DRIFT:
+            run.discarded, run.looks, run.position = len(taken), 0, 0
+            taken.clear()
+            watch.forget()
+            watch.look_for_pauses()
+        elif run.position == sizes[-1] or (is_decided is not None and is_decided(taken, known)):
+            raise _Enough
+
+    def between() -> None:
+        watch.end()
+        watch.look_for_pauses()
+        if run.position == sizes[run.looks]:
+            look()
+        run.next_stop = min(run.position + block, sizes[run.looks])
+        watch.begin()
+
+    def setup() -> tuple[tuple[Call], dict[str, Any]]:
+        nonlocal taken
+        if run.position == run.next_stop:
+            taken = benchmark.stats.stats.data
+            between()
+        run.position += 1
+        return (next(turn),), {}
+
+    run.next_stop = min(block, sizes[0])
     # xdist switches benchmarks off, since workers disturb each other. A call that was disturbed is too slow,
     # never too fast, so a pass stays a pass; the check makes an inconclusive verdict of a failure.
     disabled, benchmark.disabled = benchmark.disabled, False
+    watch.look_for_pauses()
+    watch.begin()
     try:
-        benchmark.pedantic(
-            lambda call: call(),
-            setup=lambda: ((next(turn),), {}),
-            rounds=rounds,
-            iterations=1,
-            warmup_rounds=warmup,
-        )
+        # One round more than can be needed: its setup is where the last look ends the run.
+        benchmark.pedantic(operator.call, setup=setup, rounds=2 * sizes[-1] + 1, iterations=1)
+    except _Enough:
+        pass
     finally:
         benchmark.disabled = disabled
-    return list(benchmark.stats.stats.data)
+    return Timed(
+        samples=list(benchmark.stats.stats.data),
+        conditions=watch.conditions(base),
+        warmup_calls=warmup,
+        discarded_calls=run.discarded,
+        looks_taken=run.looks,
+        sizes=tuple(sizes),
+    )
 
 
-def affordable_rounds(call: Callable[[], object], planned: int) -> int:
-    """Return how many calls to time: those planned, and more where they are cheap.
+@dataclass(slots=True)
+class _Run:
+    """Where a run stands: calls since it began or was begun again, and the next pause between blocks."""
 
-    Fixed before the first sample is taken, from the duration of a few calls that are thrown away.
-    """
-    each = _seconds_each(call)
-    spare = math.ceil(_SPARE_SECONDS / each) if each > 0 else planned * _MOST_SPARE
-    return min(max(planned, spare), planned * _MOST_SPARE)
+    sizes: Sequence[int]
+    position: int = 0
+    next_stop: int = 0
+    looks: int = 0
+    discarded: int = 0
+
+
+def warm_up(call: Call) -> int:
+    """Call until it is warm, at least 50 times and for half a second, and return how often."""
+    begin = time.perf_counter()
+    count = 0
+    while count < _MOST_WARMUP_CALLS and (
+        count < _LEAST_WARMUP_CALLS or time.perf_counter() - begin < _LEAST_WARMUP_SECONDS
+    ):
+        call()
+        count += 1
+    return count
+
+
+def seconds_each(call: Call, *, count: int = _LEAST_WARMUP_CALLS) -> float:
+    """Return the median duration of a few calls that are thrown away."""
+    samples = []
+    for _ in range(count):
+        start = time.perf_counter()
+        call()
+        samples.append(time.perf_counter() - start)
+    return statistics.median(samples)
 
 
 def clock_overhead(*, rounds: int = 1000) -> float:
@@ -107,12 +216,21 @@ def clock_overhead(*, rounds: int = 1000) -> float:
     samples = []
     for _ in range(rounds):
         start = time.perf_counter()
-        nothing()
+        operator.call(nothing)
         samples.append(time.perf_counter() - start)
     return statistics.median(samples)
 
 
-def _fixture(request: pytest.FixtureRequest) -> Any:  # noqa: ANN401 - pytest-benchmark has no types
+def benchmark_of(request: pytest.FixtureRequest) -> Any:  # noqa: ANN401 - pytest-benchmark has no types
+    """Return the test's ``benchmark`` fixture, fit for one run.
+
+    Raises
+    ------
+    MissingDependencyError
+        If pytest-benchmark is not there.
+    InputError
+        If it was switched off by the user, or used by the test already, or has no wall clock.
+    """
     __tracebackhide__ = True
     config = request.config
     if not config.pluginmanager.hasplugin("benchmark"):
@@ -143,16 +261,3 @@ def _fixture(request: pytest.FixtureRequest) -> Any:  # noqa: ANN401 - pytest-be
             hint="leave out --benchmark-timer",
         )
     return benchmark
-
-
-def _seconds_each(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    for _ in range(_LEAST_WARMUP_CALLS):
-        call()
-    return (time.perf_counter() - start) / _LEAST_WARMUP_CALLS
-
-
-def _warmup_calls(call: Callable[[], object]) -> int:
-    each = _seconds_each(call)
-    more = math.ceil(_LEAST_WARMUP_SECONDS / each) if each > 0 else _MOST_WARMUP_CALLS
-    return min(max(_LEAST_WARMUP_CALLS, more), _MOST_WARMUP_CALLS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -58,16 +57,6 @@ class Context:
         if self.brief is not None and self.brief.look is not None:
             return self.brief.look.confidence_level
         return planned_level(self.settings, self.policy)
-
-    @property
-    def is_shared_host(self) -> bool:
-        """Whether other work runs beside the tests: workers of xdist, or more load than processors."""
-        if hasattr(self.config, "workerinput"):
-            return True
-        try:
-            return os.getloadavg()[0] > (os.cpu_count() or 1)
-        except OSError:
-            return True
 
     def environment(self) -> tuple[str, Environment]:
         """Return the environment of this process with its digest."""

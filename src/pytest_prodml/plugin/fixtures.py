@@ -12,8 +12,8 @@ import pytest
 if TYPE_CHECKING:
     from pytest_prodml.plugin.behavior import BehaviorGate
     from pytest_prodml.plugin.data import DataGate
-    from pytest_prodml.plugin.dimensions import LatencyGate
     from pytest_prodml.plugin.fairness import FairnessGate
+    from pytest_prodml.plugin.latency import LatencyGate
     from pytest_prodml.plugin.performance import PerformanceGate
     from pytest_prodml.plugin.pipeline import PipelineGate
     from pytest_prodml.plugin.subjects import Target
@@ -149,7 +149,7 @@ def ml_behavior(request: pytest.FixtureRequest, prodml_model: Any, prodml_test: 
 @pytest.fixture
 def ml_latency(request: pytest.FixtureRequest, prodml_model: Any, prodml_test: Any) -> LatencyGate:  # noqa: ANN401
     """Check speed: `ml_latency.quantile_at_most(0.99, budget="5 ms")`."""
-    from pytest_prodml.plugin.dimensions import LatencyGate
+    from pytest_prodml.plugin.latency import LatencyGate
 
     return LatencyGate(request, prodml_model, prodml_test)
 

@@ -262,8 +262,8 @@ class ModelOnData:
         name: str | None = getattr(self._context.settings.data, role)
         return None if name is None else column(self.dataset, name).to_numpy()
 
-    def prepared_calls(self, batch_size: int, *, seed: int) -> list[Callable[[], object]]:
-        """Return calls of the model on `batch_size` rows each, the input converted already.
+    def batches(self, batch_size: int, *, seed: int) -> list[Any]:
+        """Return frames of `batch_size` rows each, no row twice; at most 64 of them.
 
         Raises
         ------
@@ -281,7 +281,7 @@ class ModelOnData:
             )
         batches = min(_MOST_BATCHES, len(frame) // batch_size)
         chosen = np.random.default_rng(seed).choice(len(frame), size=(batches, batch_size), replace=False)
-        return [self.predictor.prepare(frame.iloc[rows]) for rows in chosen]
+        return [frame.iloc[rows] for rows in chosen]
 
     def groups(self, by: Sequence[str] | None) -> dict[str, np.ndarray]:
         """Return the columns `by`, default the configured sensitive ones, by name.
