@@ -114,6 +114,70 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Accelerator:
+    """One device beside the processor, as its driver describes it; None is unknown."""
+
+    name: str
+    memory_bytes: int | None = None
+    compute_capability: str | None = None
+    driver: str | None = None
+    cuda: str | None = None
+    is_partitioned: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    """What durations depend on; None is unknown.
+
+    `flags` are the instructions that numeric libraries choose their code by, `flags_digest` the SHA-256 of
+    all that the processor has. `quota` is in processors. `runtimes` are distributions that run models.
+    """
+
+    vendor: str | None = None
+    family: str | None = None
+    model: str | None = None
+    stepping: str | None = None
+    flags: tuple[str, ...] = ()
+    flags_digest: str | None = None
+    sockets: int | None = None
+    cores: int | None = None
+    threads: int | None = None
+    quota: float | None = None
+    governor: str | None = None
+    max_frequency_mhz: int | None = None
+    is_virtual: bool | None = None
+    numa_nodes: int | None = None
+    accelerators: tuple[Accelerator, ...] = ()
+    runtimes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HardwareTarget:
+    """What a name of a hardware target means: one exact kind of machine, or a class of them.
+
+    `fingerprint` is that of `policy.hardware.fingerprint`; a machine that has it is the target exactly. One
+    that keeps every other condition belongs to its class: `processor` and `accelerator` are patterns in which
+    ``*`` stands for any characters, `reference` are median seconds of reference workloads, which a machine of
+    the class keeps within 10 %. `provider` is the execution provider that serves there, `price_per_hour` what
+    an hour costs.
+    """
+
+    fingerprint: str | None = None
+    machine: str | None = None
+    processor: str | None = None
+    flags: tuple[str, ...] = ()
+    min_processors: int | None = None
+    max_processors: int | None = None
+    min_memory_bytes: int | None = None
+    accelerator: str | None = None
+    min_compute_capability: str | None = None
+    reference: Mapping[str, float] = field(default_factory=dict)
+    provider: str | None = None
+    price_per_hour: float | None = None
+    currency: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """The machine and the software that produced evidence; no host names, no user names."""
 
@@ -129,6 +193,8 @@ class Environment:
     threads: Mapping[str, str] = field(default_factory=dict)
     packages: Mapping[str, str] = field(default_factory=dict)
     container_digest: str | None = None
+    #: None in certificates of versions that did not look.
+    hardware: Hardware | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,9 +369,9 @@ class RunSummary:
 
     `ordinary_tests` counts the tests that are no gates, by `RunState` value. `inventory_complete` is False
     when no process delivered the list of collected gates. `target` is what the machine was declared to
-    stand for; nothing checks that it does, the environments say what it was. `look` is None where the
-    project plans no number of looks at its test set. `fragments` are the runs that were merged; None for a
-    certificate of one run.
+    stand for, and `targets` what the project means by such names; `policy.hardware` compares that with the
+    environments. `look` is None where the project plans no number of looks at its test set. `fragments` are
+    the runs that were merged; None for a certificate of one run.
     """
 
     id: str
@@ -319,6 +385,7 @@ class RunSummary:
     plugins: Mapping[str, str] = field(default_factory=dict)
     provenance: Provenance | None = None
     fragments: tuple[Fragment, ...] | None = None
+    targets: Mapping[str, HardwareTarget] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,6 +442,12 @@ class Policy:
     required_automation: tuple[str, ...] | None = None
     #: Groups of people with fewer rows may be left out of comparisons, and are listed. None: no group is.
     min_group: int | None = None
+    #: What names of hardware targets mean, whatever the project says. None: as the project says.
+    targets: Mapping[str, HardwareTarget] | None = None
+    #: Gates (ids or patterns) that have to pass on each of these targets. None: on whatever they ran.
+    matrix: Mapping[str, tuple[str, ...]] | None = None
+    #: True: every run of a merged certificate must be signed by its host. None: `False`.
+    signed_fragments: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from certificate_factory import NOW, payload_of, signed
+from certificate_factory import ENVIRONMENT, NOW, payload_of, signed
 from conformance.make import POLICY, Case, Table
 from pytest_prodml.certificate.build import issue
 from pytest_prodml.certificate.document import sign_record
@@ -17,7 +17,16 @@ from pytest_prodml.codec import canonical_json, dumps, sha256_hex
 from pytest_prodml.records import ContinuousIntegration, Fragment
 
 GITHUB = ContinuousIntegration(provider="github-actions", project="org/credit")
-TARGETS = POLICY.replace("[require]", '[require]\ntargets = ["cpu", "gpu"]')
+TARGETS = (
+    POLICY.replace("[require]", '[require]\ntargets = ["cpu", "gpu"]')
+    + """
+[targets.cpu]
+machine = "x86_64"
+
+[targets.gpu]
+processor = "Example*"
+"""
+)
 AUTOMATION = POLICY + '\n[provenance]\nautomation = ["github-actions:org/*"]\n'
 
 
@@ -41,8 +50,9 @@ def cases(table: Table) -> list[Case]:
 def _merged(table: Table) -> Iterator[Case]:
     run = table.small().run
 
-    def certificate(*fragments: Fragment, **changes: Any) -> bytes:
-        return issue(table.small(run=replace(run, fragments=fragments, **changes)), [table.key()])
+    def certificate(*fragments: Fragment, made: Mapping[str, Any] | None = None, **changes: Any) -> bytes:
+        whole = replace(run, fragments=fragments, **changes)
+        return issue(table.small(run=whole, **(made or {})), [table.key()])
 
     yield Case(name="e10-merged", row="E10", what="Two runs were merged",
                certificate=certificate(fragment("1/2"), fragment("2/2")))  # fmt: skip
@@ -61,8 +71,23 @@ def _merged(table: Table) -> Iterator[Case]:
     yield Case(name="e12-merged-unknown-field", row="E12", what="A fragment has a field that no version knows",
                certificate=signed(table, canonical_json(document)), codes=["statement"], exit_code=11)  # fmt: skip
     both = (fragment("a", target="cpu"), fragment("b", target="gpu"))
-    yield Case(name="e10-merged-targets", row="E10", policy=TARGETS, certificate=certificate(*both),
+    [ran] = table.small().runs
+    by_both = {
+        "runs": (replace(ran, worker="a"), replace(ran, worker="b:gw0")),
+        "environments": {"e" * 64: ENVIRONMENT},
+    }
+    yield Case(name="e10-merged-targets", row="E10", policy=TARGETS, certificate=certificate(*both, made=by_both),
                what="The gate asks for targets, and each run was on one of them")  # fmt: skip
+    yield Case(name="e10-merged-targets-foreign", row="E10", policy=TARGETS.replace("Example*", "Other*"),
+               what="The gate asks for targets, and one of the runs was on another machine than it declared",
+               certificate=certificate(*both, made=by_both), codes=["policy"], exit_code=15)  # fmt: skip
+    yield Case(name="e10-merged-of-no-run", row="E10", policy=TARGETS, codes=["policy"], exit_code=15,
+               what="The gate asks for targets, and of which run the evidence is can not be told",
+               certificate=certificate(*both, made={"environments": {"e" * 64: ENVIRONMENT}}))  # fmt: skip
+    yield Case(name="e10-merged-unsigned", row="E10", codes=["policy"], exit_code=15,
+               policy=POLICY.replace("[require]", "[require]\nsigned_fragments = true"),
+               what="The gate asks for runs that their hosts signed, and one is not",
+               certificate=certificate(fragment("a"), fragment("b", signed_by=())))  # fmt: skip
     for name, target in {"other": "laptop", "none": None}.items():
         yield Case(name=f"e10-merged-target-{name}", row="E10", policy=TARGETS, codes=["policy"], exit_code=15,
                    what=f"The gate asks for targets, and one of the runs was on another machine: {name}",

@@ -11,15 +11,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from certificate_factory import GATES, RUN, gate_runs, policy
+from certificate_factory import ENVIRONMENT, GATES, RUN, gate_runs, policy
 from conformance.make import POLICY, PRODUCER, Case, Table
 from pytest_prodml.certificate.build import issue
 from pytest_prodml.records import (
     Certificate,
+    Comparison,
+    Criterion,
     Dimension,
+    Environment,
     Evidence,
     Gate,
     GateRun,
+    HardwareTarget,
     Measurement,
     RunState,
     Severity,
@@ -157,6 +161,10 @@ def _targets(table: Table) -> Iterator[Case]:
     auc = GATES[0]
     ran = gate_runs((table.subject(),))[0]
     asks = POLICY.replace("[require]", '[require]\ntargets = ["gpu-a10", "gpu-a100"]')
+    described = (
+        asks + '\n[targets.gpu-a10]\nmachine = "x86_64"\n\n[targets.gpu-a100]\nprocessor = "Example*"\n'
+    )
+    machines = {"e" * 64: ENVIRONMENT}
     for name, target, code in (
         ("right", "gpu-a100", None),
         ("another", "laptop", "policy"),
@@ -164,13 +172,82 @@ def _targets(table: Table) -> Iterator[Case]:
         ("prefix", "gpu-a1", "policy"),
         ("upper-case", "GPU-A10", "policy"),
     ):
-        certificate = _small(table, [auc], [ran], POLICY, run=replace(RUN, target=target))
+        run = replace(RUN, target=target)
+        certificate = _small(table, [auc], [ran], POLICY, run=run, environments=machines)
         yield Case(name=f"e15-target-{name}", row="E15", certificate=issue(certificate, [table.key()]),
-                   what=f"The gate asks for a kind of machine, and the run was on: {target}", policy=asks,
+                   what=f"The gate asks for a kind of machine, and the run was on: {target}", policy=described,
                    codes=[code] if code else [], exit_code=15 if code else 0)  # fmt: skip
+    right = replace(RUN, target="gpu-a100")
+    for name, what, text, environments in (
+        ("undescribed", "The target is declared, and nothing says what it is", asks, machines),
+        ("foreign", "The machine is not what it was declared to be",
+         described.replace("Example*", "Other*"), machines),
+        ("unrecorded", "The machine of the evidence is not in the certificate", described, {}),
+    ):  # fmt: skip
+        certificate = _small(table, [auc], [ran], POLICY, run=right, environments=environments)
+        yield Case(name=f"e15-target-{name}", row="E15", certificate=issue(certificate, [table.key()]),
+                   what=what, policy=text, codes=["policy"], exit_code=15)  # fmt: skip
+    loose = {"gpu-a100": HardwareTarget(machine="x86_64")}
+    strict = described.replace("Example*", "Other*")
+    certificate = _small(
+        table, [auc], [ran], POLICY, run=replace(right, targets=loose), environments=machines
+    )
+    yield Case(name="e15-target-described-by-the-project", row="E15", policy=strict, codes=["policy"], exit_code=15,
+               what="The project describes the target so that its machine fits, and the policy otherwise",
+               certificate=issue(certificate, [table.key()]))  # fmt: skip
     certificate = _small(table, [auc], [ran], asks, run=replace(RUN, target="laptop"))
     yield _case("e15-honest-another", "The policy of the issue asks for another kind of machine", "not-ready", 1,
                 certificate, table)  # fmt: skip
+    yield from _latency(table, machines)
+
+
+def _latency(table: Table, machines: dict[str, Environment]) -> Iterator[Case]:
+    """Yield certificates with a limit in seconds: it holds on the machine that it is about."""
+    gate = Gate(
+        id="latency.p99", dimension=Dimension.LATENCY, description="answers in time", location="t.py::test"
+    )
+    measured = Measurement(metric="latency_p99", value=0.003, lower=0.002, upper=0.004, confidence_level=0.95,
+                           method="binomial order statistic", n_samples=9000, unit="s",
+                           higher_is_better=False)  # fmt: skip
+    evidence = replace(
+        gate_runs((table.subject(),))[0].evidence or Evidence(gate_id="", measurements=(), criteria=()),
+        gate_id="latency.p99",
+        measurements=(measured,),
+        criteria=(Criterion(metric="latency_p99", comparison=Comparison.AT_MOST, limit=0.005),),
+    )
+    ran = GateRun(gate_id=gate.id, location=gate.location, state=RunState.PASSED, evidence=evidence)
+    text = POLICY.replace("performance.auc", "latency.p99")
+    here, elsewhere = HardwareTarget(processor="Example*"), HardwareTarget(processor="Other*")
+    for name, target, code, exit_code in (
+        ("class", here, None, 0),
+        ("foreign", elsewhere, "not-ready", 1),
+    ):
+        run = replace(RUN, target="serving", targets={"serving": target})
+        certificate = _small(table, [gate], [ran], text, run=run, environments=machines)
+        yield Case(name=f"e18-latency-{name}", row="E18", certificate=issue(certificate, [table.key()]), policy=text,
+                   what=f"A limit in seconds, and the run declares a target that its machine is: {name}",
+                   codes=[code] if code else [], exit_code=exit_code)  # fmt: skip
+    run = replace(RUN, target="serving", targets={"serving": elsewhere})
+    refused = _small(table, [gate], [ran], text, run=run, environments=machines)
+    accepted = _small(
+        table, [gate], [ran], text, run=replace(run, targets={"serving": here}), environments=machines
+    )
+    forged = replace(refused, decision=accepted.decision)
+    yield Case(name="e18-latency-forged", row="E18", certificate=issue(forged, [table.key()]), policy=text,
+               what="The machine is not the declared target, and the decision says that the limit is kept",
+               codes=["decision"], exit_code=17)  # fmt: skip
+    asked = replace(run, targets={"serving": here})
+    for name, cells, code in (
+        ("both", '["serving", "edge"]', "policy"),
+        ("one", '["serving"]', None),
+    ):
+        matrix = (
+            text + f'\n[require.matrix]\n"latency.p99" = {cells}\n\n[targets.edge]\nmachine = "aarch64"\n'
+        )
+        certificate = _small(table, [gate], [ran], text, run=asked, environments=machines)
+        yield Case(name=f"e18-matrix-{name}", row="E18", certificate=issue(certificate, [table.key()]), policy=matrix,
+                   what=f"The gate asks for a pass on each of {cells}, and there was one on serving",
+                   codes=[code] if code else [], exit_code=15 if code else 0)  # fmt: skip
 
 
 def _groups_left_out(table: Table) -> Iterator[Case]:

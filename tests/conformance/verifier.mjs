@@ -452,7 +452,17 @@ function readPolicy(path) {
   policy.requiredDimensions = require("dimensions", (v) => isTexts(v) && v.every((d) => DIMENSIONS.includes(d)), []);
   policy.requiredGates = require("gates", (v) => isTexts(v) && v.every((g) => GATE_PATTERN.test(g)), []);
   policy.requiredTargets = require("targets", isTexts, []);
+  const matrix = require("matrix", isTable, null);
+  if (matrix) {
+    const isCell = ([gate, names]) => GATE_PATTERN.test(gate) && isTexts(names) && names.length && new Set(names).size === names.length;
+    if (!Object.entries(matrix).every(isCell)) throw new Refusal("usage", "require.matrix");
+    policy.matrix = matrix;
+  }
+  const signedFragments = require("signed_fragments", isBoolean, null);
+  if (signedFragments !== null) policy.signedFragments = signedFragments;
   require.end();
+  const targets = take("targets", isTable, null);
+  if (targets) policy.targets = Object.fromEntries(Object.entries(targets).map(([name, table]) => [name, readTarget(name, table)]));
   const provenance = fields(take("provenance", isTable, {}), "provenance");
   const allowDirty = provenance("allow_dirty", isBoolean, true);
   if (has(table.provenance ?? {}, "allow_dirty")) policy.allowDirty = allowDirty;
@@ -490,8 +500,32 @@ function readPolicy(path) {
   return policy;
 }
 
+// What a name of a hardware target means; a definition that fits every machine is none.
+const CLASS = ["machine", "processor", "minProcessors", "maxProcessors", "minMemoryBytes", "accelerator", "minComputeCapability"];
+const saysClass = (one) => CLASS.some((name) => one[name]) || (one.flags ?? []).length > 0 || Object.keys(one.reference ?? {}).length > 0;
+const saysSomething = (one) => (one.fingerprint ?? null) !== null || saysClass(one);
+function readTarget(name, table) {
+  const take = fields(table, `targets.${name}`);
+  const one = {};
+  const keep = (key, value) => value !== null && (one[key] = value);
+  keep("fingerprint", take("fingerprint", (v) => /^sha256:[0-9a-f]{64}$/.test(v), null));
+  for (const key of ["machine", "processor", "accelerator", "provider", "currency"]) keep(key, take(key, isText, null));
+  keep("minProcessors", take("min_processors", isCount(1), null));
+  keep("maxProcessors", take("max_processors", isCount(1), null));
+  keep("minMemoryBytes", take("min_memory_bytes", (v) => typeof v === "bigint" && v >= 1n, null));
+  keep("minComputeCapability", take("min_compute_capability", (v) => /^\d{1,3}(\.\d{1,3})?$/.test(v), null));
+  keep("pricePerHour", take("price_per_hour", (v) => isNumber(v) && v > 0, null));
+  one.flags = take("flags", isTexts, []);
+  const reference = take("reference", isTable, {});
+  if (!Object.values(reference).every((v) => isNumber(v) && v > 0)) throw new Refusal("usage", `targets.${name}.reference`);
+  one.reference = Object.fromEntries(Object.entries(reference).map(([key, value]) => [key, Number(value)]));
+  take.end();
+  if (!saysSomething(one) || one.minProcessors > one.maxProcessors) throw new Refusal("usage", `targets.${name}`);
+  return one;
+}
+
 const requiresNothing = (policy) =>
-  !(policy.requiredDimensions ?? []).length && !(policy.requiredGates ?? []).length && !(policy.limits ?? []).length;
+  !Object.keys(policy.matrix ?? {}).length && !(policy.requiredDimensions ?? []).length && !(policy.requiredGates ?? []).length && !(policy.limits ?? []).length;
 const withoutNull = (value) => Array.isArray(value) ? value.map(withoutNull) : !isObject(value) ? value
   : Object.fromEntries(Object.entries(value).filter(([, item]) => item !== null).map(([key, item]) => [key, withoutNull(item)]));
 const DEFAULTS = { requiredDimensions: [], requiredGates: [], limits: [], confidenceLevel: 0.95, validityDays: 90, minSignatures: 1, waivableGates: [],
@@ -912,11 +946,101 @@ function settleAlarms(judged, policy, isSilentEnough) {
   return hasP ? Math.min(...alarms.map((one) => one.adjusted)) : null;
 }
 
-function judgeEvidence(evidence, gate, policy, subjects) {
+// ---------------------------------------------------------------------------------------------- hardware
+
+const numbersIn = (text) => (text ?? "").match(/\d+/g)?.map(Number) ?? [];
+const major = (text) => numbersIn(text)[0] ?? null;
+const reaches = (found, least) => {
+  const [a, b] = [numbersIn(found), numbersIn(least)];
+  for (let i = 0; i < Math.max(a.length, b.length); i++) if ((a[i] ?? -1) !== (b[i] ?? -1)) return (a[i] ?? -1) > (b[i] ?? -1);
+  return a.length > 0;
+};
+function fingerprintOf(machine) {
+  const found = machine.hardware;
+  if (!found) return null;
+  let devices = (found.accelerators ?? []).map((one) => [one.name, major(one.driver), major(one.cuda), one.isPartitioned ?? null]);
+  if (!devices.length) devices = [[machine.accelerator ?? null, major(machine.driver)]];
+  const identity = { machine: machine.machine, flags: found.flagsDigest ?? null, processors: machine.processorCount, quota: found.quota ?? null,
+    processor: [machine.processor, ...["vendor", "family", "model", "stepping"].map((name) => found[name] ?? null)],
+    accelerators: devices, runtimes: found.runtimes ?? {} };
+  return `sha256:${sha256(Buffer.from(canonical(identity), "utf-8"))}`;
+}
+
+// exact, class or foreign; `evidence` null leaves out the reference workloads.
+function tierOf(target, machine, evidence) {
+  if ((target.fingerprint ?? null) !== null && fingerprintOf(machine) === target.fingerprint) return "exact";
+  if (!saysClass(target)) return "foreign";
+  const found = machine.hardware ?? {};
+  const count = Math.min(found.quota ?? Infinity, machine.processorCount);
+  let devices = found.accelerators ?? [];
+  if (!devices.length && (machine.accelerator ?? null) !== null) devices = [{ name: machine.accelerator }];
+  const fitting = devices.filter((one) => (target.accelerator ?? null) === null || fits([target.accelerator], one.name));
+  const least = target.minComputeCapability ?? null;
+  const asksDevice = (target.accelerator ?? null) !== null || least !== null;
+  const times = new Map((evidence?.measurements ?? []).filter((one) => one.metric === "reference_seconds").map((one) => [one.group ?? null, one.value ?? null]));
+  const isNear = ([name, time]) => (times.get(name) ?? null) !== null && Math.abs(times.get(name) - time) <= 0.1 * time;
+  const keeps = [
+    (target.machine ?? null) === null || machine.machine === target.machine,
+    (target.processor ?? null) === null || fits([target.processor], machine.processor),
+    (target.flags ?? []).every((name) => (found.flags ?? []).includes(name)),
+    (target.minProcessors ?? null) === null || count >= target.minProcessors,
+    (target.maxProcessors ?? null) === null || count <= target.maxProcessors,
+    (target.minMemoryBytes ?? null) === null || (machine.memoryBytes ?? -1) >= target.minMemoryBytes,
+    !asksDevice || fitting.length > 0,
+    least === null || fitting.some((one) => reaches(one.computeCapability ?? null, least)),
+    evidence === null || Object.entries(target.reference ?? {}).every(isNear),
+  ];
+  return keeps.every(Boolean) ? "class" : "foreign";
+}
+
+const definedTarget = (name, run, policy) => {
+  const found = (policy.targets ?? {})[name] ?? (run.targets ?? {})[name];
+  return found && saysSomething(found) ? found : null;
+};
+function targetsOf(gateRun, run) {
+  const worker = gateRun.worker ?? "";
+  const fitting = run.fragments.filter((one) => worker === one.name || worker.startsWith(`${one.name}:`));
+  const longest = Math.max(0, ...fitting.map((one) => [...one.name].length));
+  return new Set(fitting.filter((one) => [...one.name].length === longest).map((one) => one.target ?? null));
+}
+function declaredTarget(gateRun, run) {
+  if (!(run.fragments ?? []).length) return run.target ?? null;
+  const names = targetsOf(gateRun, run);
+  return names.size === 1 ? [...names][0] : null;
+}
+// For which target evidence counts, and how near its machine is; null where none is claimed or asked for.
+function standingOf(gateRun, predicate, policy, withReference = true) {
+  const asks = (policy.requiredTargets ?? []).length > 0 || Object.keys(policy.matrix ?? {}).length > 0;
+  const name = declaredTarget(gateRun, predicate.run);
+  if (name === null) return asks ? { target: null, tier: "foreign" } : null;
+  const target = definedTarget(name, predicate.run, policy);
+  if (!target) return asks ? { target: name, tier: "foreign" } : null;
+  const evidence = gateRun.evidence ?? null;
+  const machine = evidence && has(predicate.environments, evidence.environmentDigest ?? "") ? predicate.environments[evidence.environmentDigest] : null;
+  return { target: name, tier: machine ? tierOf(target, machine, withReference ? evidence : null) : "foreign" };
+}
+
+const cellsOf = (policy, id) => [...new Set(Object.entries(policy.matrix ?? {}).filter(([gate]) => fits([gate], id)).flatMap(([, names]) => names))];
+const worstOf = (judged) => {
+  const worst = judged.reduce(worse);
+  return judged.length > 1 && worst.outcome !== "pass" ? { ...worst, reason: "rerun" } : worst;
+};
+function worstOfCells(targets, judged) {
+  const isIn = ({ standing }) => standing && standing.target !== null && standing.tier !== "foreign";
+  const found = targets.map((name) => judged.filter((one) => isIn(one) && one.standing.target === name)).filter((cell) => cell.length).map(worstOf);
+  const hasAll = targets.every((name) => judged.some((one) => isIn(one) && one.standing.target === name));
+  if (!hasAll) found.push(inconclusive("missing-cell"));
+  found.push(...judged.filter((one) => !isIn(one)).map((one) => (one.outcome === "pass" ? inconclusive("foreign-host") : one)));
+  return found.reduce(worse);
+}
+
+function judgeEvidence(evidence, gate, policy, subjects, standing) {
+  const isElsewhere = gate.dimension === "latency" && standing !== null && standing.tier === "foreign";
   const limits = (policy.limits ?? []).filter((limit) => fits([limit.gate], gate.id));
   if (!evidence?.criteria.length) {
     if (gate.basis !== "assertion") return inconclusive("no-evidence");
-    return limits.length ? inconclusive("no-measurement") : { outcome: "pass", reason: "assertion" };
+    if (limits.length) return inconclusive("no-measurement");
+    return isElsewhere ? inconclusive("foreign-host") : { outcome: "pass", reason: "assertion" };
   }
   if (evidence.gateId !== gate.id) return { outcome: "fail", reason: "evidence-mix" };
   const known = new Set(subjects.map((subject) => subject.digest.sha256));
@@ -924,7 +1048,10 @@ function judgeEvidence(evidence, gate, policy, subjects) {
   if (!(evidence.subjects ?? []).length && !policy.allowUnboundModels) return inconclusive("unbound-model");
   const of = (criterion, isAnyGroup) => {
     const found = evidence.measurements.filter((one) => one.metric === criterion.metric && (isAnyGroup || (one.group ?? null) === (criterion.group ?? null)));
-    return found.length ? found.map((one) => judgeLimit(one, criterion, policy)) : [inconclusive("no-measurement")];
+    const isRatio = found.length > 0 && found.every((one) => ["1", ""].includes(one.unit ?? "1"));
+    const result = found.length ? found.map((one) => judgeLimit(one, criterion, policy)) : [inconclusive("no-measurement")];
+    // A limit with a unit is about one kind of machine.
+    return isElsewhere && !isRatio ? result.map((one) => ({ ...one, isElsewhere })) : result;
   };
   const ofLimit = (one) => {
     if ((one.group ?? null) !== null) return of(one, false);
@@ -935,6 +1062,7 @@ function judgeEvidence(evidence, gate, policy, subjects) {
   const judged = [...evidence.criteria.flatMap((one) => of(one, false)), ...limits.flatMap(ofLimit)];
   const isSilentEnough = policy.burden === "violation" || fits(policy.alarmGates ?? ["data.*"], gate.id);
   const adjustedPValue = settleAlarms(judged, policy, isSilentEnough);
+  for (const one of judged) if (one.isElsewhere) Object.assign(one, inconclusive("foreign-host"));
   const worst = judged.reduce(worse);
   // A measurement of this name says which group was left out, and how many rows it has.
   const isAllowed = (one) => (policy.minGroup ?? null) !== null && Math.max(one.nSamples, one.value ?? 0) < policy.minGroup;
@@ -946,9 +1074,9 @@ function judgeEvidence(evidence, gate, policy, subjects) {
   return { outcome: worst.outcome, reason, adjustedPValue: isByAlarm ? adjustedPValue : null };
 }
 
-function judgeRun(run, gate, policy, subjects) {
+function judgeRun(run, gate, policy, subjects, standing) {
   if (run.state !== "passed" && run.state !== "failed") return { outcome: STATES[run.state], reason: run.state };
-  const judged = judgeEvidence(run.evidence ?? null, gate, policy, subjects);
+  const judged = judgeEvidence(run.evidence ?? null, gate, policy, subjects, standing);
   const isMeasured = judged.outcome !== "pass" && judged.reason !== "no-evidence";
   return run.state === "failed" && !isMeasured ? { ...judged, outcome: "fail", reason: "failed" } : judged;
 }
@@ -962,7 +1090,7 @@ function decide(predicate, subjects, policy, waiverOf) {
     gates.set(gate.id, gate);
   }
   if (predicate.runs.some((run) => !gates.has(run.gateId))) isSound = false;
-  const named = [...(policy.requiredGates ?? []), ...(policy.limits ?? []).map((limit) => limit.gate)];
+  const named = [...(policy.requiredGates ?? []), ...(policy.limits ?? []).map((limit) => limit.gate), ...Object.keys(policy.matrix ?? {})];
   if (named.some((one) => !GATE_PATTERN.test(one))) isSound = false;
   for (const one of named)
     if (![...gates.keys()].some((id) => pattern(one).test(id))) {
@@ -973,10 +1101,17 @@ function decide(predicate, subjects, policy, waiverOf) {
     const required = (gate.severity ?? "required") === "required" || fits(named, gate.id);
     const runs = predicate.runs.filter((run) => run.gateId === gate.id);
     let judged = inconclusive(gate.isMissing ? "not-collected" : "not_run");
-    if (runs.length) judged = runs.map((run) => judgeRun(run, gate, policy, subjects)).reduce(worse);
-    const isUnwaivable = NO_EXCUSE.has(judged.reason);
-    const reason = gate.isTwice ? null : runs.length > 1 && judged.outcome !== "pass" ? "rerun" : judged.reason;
-    return { gateId: gate.id, dimension: gate.dimension, required, ...judged, reason, isUnwaivable };
+    const each = runs.map((run) => {
+      const standing = standingOf(run, predicate, policy);
+      return { ...judgeRun(run, gate, policy, subjects, standing), standing };
+    });
+    const targets = cellsOf(policy, gate.id);
+    // What a waiver excuses is told by the worst run itself, whatever the reason is called after several.
+    const isUnwaivable = NO_EXCUSE.has((each.length ? each.reduce(worse) : judged).reason);
+    if (!gate.isMissing && targets.length) judged = worstOfCells(targets, each.length ? each : [{ ...judged, standing: null }]);
+    else if (each.length) judged = worstOf(each);
+    const { standing, ...verdict } = judged;
+    return { gateId: gate.id, dimension: gate.dimension, required, ...verdict, reason: gate.isTwice ? null : judged.reason, isUnwaivable };
   });
   const waived = [];
   let isReady = isSound && !requiresNothing(policy);
@@ -1000,6 +1135,14 @@ function decide(predicate, subjects, policy, waiverOf) {
   const provenance = predicate.run.provenance ?? {};
   const fragments = predicate.run.fragments ?? [];
   if (fragments.some((one) => !one.ended)) isReady = false;
+  if (policy.signedFragments && fragments.some((one) => !(one.signedBy ?? []).length)) isReady = false;
+  for (const name of Object.values(policy.matrix ?? {}).flat()) if (!definedTarget(name, predicate.run, policy)) isReady = false;
+  if ((policy.requiredTargets ?? []).length)
+    for (const run of predicate.runs.filter((one) => one.evidence)) {
+      const name = declaredTarget(run, predicate.run);
+      if (fragments.length && targetsOf(run, predicate.run).size !== 1) isReady = false;
+      if (name !== null && policy.requiredTargets.includes(name) && standingOf(run, predicate, policy, false).tier === "foreign") isReady = false;
+    }
   const places = fragments.length ? fragments : [{ target: predicate.run.target, automation: provenance.automation }];
   for (const { target, automation } of places) {
     if ((policy.requiredTargets ?? []).length && !policy.requiredTargets.includes(target)) isReady = false;

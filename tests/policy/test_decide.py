@@ -16,9 +16,11 @@ from pytest_prodml.records import (
     Criterion,
     Decision,
     Dimension,
+    Environment,
     Evidence,
     Gate,
     GateRun,
+    HardwareTarget,
     Limit,
     Measurement,
     OrdinaryTests,
@@ -55,6 +57,16 @@ WAIVER = Waiver(
 )
 
 
+MACHINE = Environment(
+    python="3.12",
+    platform="Linux",
+    machine="x86_64",
+    processor="Example",
+    processor_count=4,
+    memory_bytes=2**33,
+)
+
+
 def gate(gate_id: str, **changes: Any) -> Gate:
     return Gate(id=gate_id, dimension=Dimension(gate_id.split(".", maxsplit=1)[0]), description="", **changes)
 
@@ -87,8 +99,18 @@ def decided(
     subjects: tuple[Subject, ...] = (SUBJECT,),
     waivers: tuple[Waiver, ...] = (),
     now: datetime = NOW,
+    machine: Environment | None = None,
 ) -> Decision:
-    return decide(policy, gates, runs, summary, subjects=subjects, waivers=waivers, now=now)
+    if machine is not None:
+        digest = "e" * 64
+        runs = tuple(
+            replace(run, evidence=replace(run.evidence, environment_digest=digest)) if run.evidence else run
+            for run in runs
+        )
+    environments = {} if machine is None else {"e" * 64: machine}
+    return decide(
+        policy, gates, runs, summary, subjects=subjects, environments=environments, waivers=waivers, now=now
+    )
 
 
 def test_all_required_gates_proven_is_ready() -> None:
@@ -185,8 +207,9 @@ def test_what_is_wrong_with_the_run_as_a_whole_blocks(changes: dict[str, Any], t
     [("cpu-serving", Readiness.READY), ("laptop", Readiness.NOT_READY), (None, Readiness.NOT_READY)],
 )
 def test_a_policy_can_ask_for_the_hardware_that_serves(target: str | None, expected: Readiness) -> None:
-    policy = replace(POLICY, required_targets=("cpu-serving",))
-    decision = decided(policy, summary=replace(SUMMARY, target=target))
+    targets = {"cpu-serving": HardwareTarget(machine="x86_64")}
+    policy = replace(POLICY, required_targets=("cpu-serving",), targets=targets)
+    decision = decided(policy, summary=replace(SUMMARY, target=target), machine=MACHINE)
     assert decision.outcome is expected
     assert bool(decision.reasons) is (expected is Readiness.NOT_READY)
     assert decided(summary=replace(SUMMARY, target=target)).outcome is Readiness.READY

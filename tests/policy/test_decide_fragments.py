@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from certificate_factory import GATES, NOW, RUN, gate_runs, policy
+from certificate_factory import ENVIRONMENT, GATES, NOW, RUN, gate_runs, policy
 from pytest_prodml.policy.decide import decide
 from pytest_prodml.records import (
     ContinuousIntegration,
     Decision,
     Fragment,
+    HardwareTarget,
     Policy,
     Provenance,
     Readiness,
@@ -43,8 +44,16 @@ def fragment(
     )
 
 
-def decided(run: RunSummary, required: Policy | None = None) -> Decision:
-    return decide(required or policy(), GATES, gate_runs([MODEL]), run, subjects=[MODEL], now=NOW)
+def decided(run: RunSummary, required: Policy | None = None, worker: str = "") -> Decision:
+    return decide(
+        required or policy(),
+        GATES,
+        [replace(item, worker=worker) for item in gate_runs([MODEL])],
+        run,
+        subjects=[MODEL],
+        environments={"e" * 64: ENVIRONMENT},
+        now=NOW,
+    )
 
 
 def merged(*fragments: Fragment, **changes: object) -> RunSummary:
@@ -75,10 +84,11 @@ TARGETS: list[tuple[Sequence[str | None], list[str]]] = [
 
 @pytest.mark.parametrize(("targets", "reasons"), TARGETS)
 def test_every_machine_must_be_a_required_target(targets: Sequence[str | None], reasons: list[str]) -> None:
-    required = replace(policy(), required_targets=("gpu", "cpu"))
+    described = {name: HardwareTarget(machine="x86_64") for name in ("gpu", "cpu")}
+    required = replace(policy(), required_targets=("gpu", "cpu"), targets=described)
     # What the merged run says of itself counts for nothing beside its fragments.
     run = merged(*(fragment(str(i), target=target) for i, target in enumerate(targets)), target="gpu")
-    assert list(decided(run, required).reasons) == reasons
+    assert list(decided(run, required, worker="0").reasons) == reasons
 
 
 def test_every_run_must_be_of_a_required_automation() -> None:
@@ -96,7 +106,8 @@ def test_every_run_must_be_of_a_required_automation() -> None:
 
 
 def test_no_fragments_is_one_run() -> None:
-    required = replace(policy(), required_targets=("gpu",))
+    described = {"gpu": HardwareTarget(machine="x86_64")}
+    required = replace(policy(), required_targets=("gpu",), targets=described)
     for fragments in (None, ()):
         assert decided(replace(RUN, target="gpu", fragments=fragments), required).outcome is Readiness.READY
         assert decided(replace(RUN, fragments=fragments), required).outcome is Readiness.NOT_READY

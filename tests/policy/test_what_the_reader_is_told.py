@@ -23,6 +23,7 @@ from pytest_prodml.records import (
     Evidence,
     Gate,
     GateRun,
+    HardwareTarget,
     Limit,
     Look,
     Measurement,
@@ -39,6 +40,10 @@ from pytest_prodml.records import (
     Waiver,
 )
 
+UNDESCRIBED = (
+    "the target 'edge' is declared and nothing describes it, and a name proves no hardware: add [targets.edge] "
+    "to the policy"
+)
 AUC = Measurement(
     metric="roc_auc",
     value=0.8,
@@ -551,7 +556,10 @@ def test_the_whole_decision() -> None:
 
 def test_of_several_runs_the_worst_counts() -> None:
     again = decision(ran(), ran(0.79)).verdicts[0]
-    assert (again.reason, again.message) == ("rerun", f"ran 2 times and the worst counts: {OPEN}")
+    assert (again.reason, again.message) == (
+        "rerun",
+        f"ran 2 times (1 passed, 1 inconclusive) and the worst counts: {OPEN}",
+    )
     assert again.outcome is Outcome.INCONCLUSIVE
     assert decision(ran(), ran()).verdicts[0].reason == "proven"
     alarm = at_least(0.9, burden=Burden.VIOLATION)
@@ -610,7 +618,24 @@ def test_an_inventory_that_contradicts_itself() -> None:
 @pytest.mark.parametrize(
     ("changes", "run", "reasons"),
     [
-        ({"required_targets": ("prod", "edge")}, {"target": "edge"}, ()),
+        (
+            {"required_targets": ("prod", "edge")},
+            {"target": "edge"},
+            (UNDESCRIBED,),
+        ),
+        (
+            {"required_targets": ("edge",), "targets": {"edge": HardwareTarget(machine="riscv64")}},
+            {"target": "edge"},
+            ("evidence was measured on another machine than 'edge': the machine was not recorded",),
+        ),
+        (
+            {"matrix": {"performance.*": ("edge",)}},
+            {},
+            (
+                "the target 'edge' is in the policy's matrix and nothing describes it",
+                "1 required gate does not pass: performance.auc",
+            ),
+        ),
         (
             {"required_targets": ("prod", "edge")},
             {"target": "laptop"},

@@ -11,11 +11,12 @@ import pytest
 from pytest_prodml.errors import ConfigurationError
 from pytest_prodml.plugin import options
 from pytest_prodml.plugin.settings import Settings, load_settings
-from pytest_prodml.records import Environment, Look, Policy, Waiver
+from pytest_prodml.records import Environment, Evidence, HardwareTarget, Look, Policy, Waiver
 
 if TYPE_CHECKING:
     from pytest_prodml.adapters.predictor import Predictor
     from pytest_prodml.adapters.tables import Dataset
+    from pytest_prodml.policy.hardware import Standing
 
 _DEFAULT_LEVEL = 0.95
 
@@ -66,6 +67,21 @@ class Context:
             captured = capture()
             self._environment = environment_digest(captured), captured
         return self._environment
+
+    def standing(self, evidence: Evidence) -> Standing | None:
+        """Return for which hardware target evidence from this process can count; None: none is claimed."""
+        from pytest_prodml.policy.hardware import standing_on
+
+        return standing_on(
+            self.settings.target, self.environment()[1], evidence, self.settings.targets, self.policy
+        )
+
+    def target_definition(self) -> HardwareTarget | None:
+        """Return what the declared target is: as the policy says, else as the project does."""
+        from pytest_prodml.policy.hardware import defined_target
+
+        name = self.settings.target
+        return None if name is None else defined_target(name, self.settings.targets, self.policy)
 
     def predictor(self, model: object) -> Predictor:
         """Return the `Predictor` of whatever a model fixture returned."""

@@ -180,6 +180,7 @@ class Controller:
                 [gate.location for gate in self.merger.gates],
                 out=self.plan.settings.out,
             ),
+            targets=self.plan.settings.targets or None,
         )
 
     def _write_log(self, runs: Sequence[GateRun]) -> None:

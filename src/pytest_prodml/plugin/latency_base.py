@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_prodml.errors import ConfigurationError
 from pytest_prodml.plugin.bench import Timed, clock_overhead
@@ -29,16 +29,8 @@ class LatencyBound(ModelBound):
             return ("other work ran on this machine: the other workers of pytest-xdist",)
         return load_told()
 
-    def _target_definition(self) -> Any:  # noqa: ANN401
-        """Return what the declared target is: as the policy says, else as the project does."""
-        name, policy = self._context.settings.target, self._context.policy
-        if name is None:
-            return None
-        owned = getattr(policy, "targets", None) or {}
-        return owned.get(name) or getattr(self._context.settings, "targets", {}).get(name)
-
     def _target_provider(self) -> str | None:
-        target = self._target_definition()
+        target = self._context.target_definition()
         return None if target is None else target.provider
 
     def _price(self) -> tuple[float, str]:
@@ -50,7 +42,7 @@ class LatencyBound(ModelBound):
             If nobody has said it.
         """
         __tracebackhide__ = True
-        target = self._target_definition()
+        target = self._context.target_definition()
         if target is None or target.price_per_hour is None:
             raise ConfigurationError(
                 "nobody has said what an hour of this machine costs",
@@ -94,7 +86,7 @@ class LatencyBound(ModelBound):
 
     def _reference_times(self, level: float) -> list[Measurement]:
         """Time the workloads by which the declared target knows its machines."""
-        target = self._target_definition()
+        target = self._context.target_definition()
         if target is None or not target.reference:
             return []
         from pytest_prodml.checks.latency.blocks import reference_time

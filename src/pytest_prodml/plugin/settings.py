@@ -13,6 +13,8 @@ from pytest_prodml.codec import decode, digest_of, parse_toml, snake_case
 from pytest_prodml.errors import ConfigurationError, MalformedError
 from pytest_prodml.plugin.looks import LookSettings, look_problems
 from pytest_prodml.plugin.options import DEFAULT_OUT
+from pytest_prodml.policy.targets import target_problems
+from pytest_prodml.records import HardwareTarget
 
 _LARGEST_INTEGER = 2**53 - 1
 #: Beside the tests that use them, for version control.
@@ -94,6 +96,18 @@ class BehaviorSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LatencySettings:
+    """`[tool.prodml.latency]`: the settings in which a test that takes `prodml_cell` is run, each by each.
+
+    An empty list leaves a setting to the model.
+    """
+
+    batch_sizes: tuple[int, ...] = ()
+    threads: tuple[int, ...] = ()
+    providers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
     """The keys of the configuration file."""
 
@@ -113,6 +127,8 @@ class _File:
     looks: LookSettings | None = None
     deepchecks: DeepchecksSettings = field(default_factory=DeepchecksSettings)
     behavior: BehaviorSettings = field(default_factory=BehaviorSettings)
+    latency: LatencySettings = field(default_factory=LatencySettings)
+    targets: Mapping[str, HardwareTarget] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +158,8 @@ class Settings:
     looks: LookSettings | None
     deepchecks: DeepchecksSettings = field(default_factory=DeepchecksSettings)
     behavior: BehaviorSettings = field(default_factory=BehaviorSettings)
+    latency: LatencySettings = field(default_factory=LatencySettings)
+    targets: Mapping[str, HardwareTarget] = field(default_factory=dict)
     shard: str | None = None
     serial: int | None = None
     configuration_digest: str = ""
@@ -205,6 +223,8 @@ def load_settings(root: Path, given: Mapping[str, str | bool]) -> Settings:
         looks=file.looks,
         deepchecks=file.deepchecks,
         behavior=file.behavior,
+        latency=file.latency,
+        targets=file.targets,
         shard=shard,
         serial=serial,
         configuration_digest=_digest(file),
@@ -284,7 +304,21 @@ def _problems(file: _File) -> list[str]:
         problems.append("expected a directory, got an empty text @ $.out")
     if not file.behavior.counterexamples.strip():
         problems.append("expected a directory, got an empty text @ $.behavior.counterexamples")
+    problems += _latency_problems(file.latency)
+    problems += target_problems(file.targets, "$.targets")
     return problems + look_problems(file.looks) + _deepchecks_problems(file.deepchecks)
+
+
+def _latency_problems(settings: LatencySettings) -> list[str]:
+    problems = []
+    for name in ("batch_sizes", "threads"):
+        values = getattr(settings, name)
+        if any(value < 1 for value in values) or len(set(values)) < len(values):
+            problems.append(f"expected different numbers from 1 on, got {list(values)} @ $.latency.{name}")
+    if not all(settings.providers) or len(set(settings.providers)) < len(settings.providers):
+        found = list(settings.providers)
+        problems.append(f"expected different execution providers, got {found} @ $.latency.providers")
+    return problems
 
 
 def _deepchecks_problems(settings: DeepchecksSettings) -> list[str]:

@@ -170,6 +170,7 @@ class GateSession:
             confidence_level=self.confidence_level,
             limits=limits,
             rule=rule_of(policy, self.gate_id),
+            standing=self._context.standing(evidence),
         )
 
     def _is_measured(self, limit: Limit, evidence: Evidence) -> bool:

@@ -6,12 +6,22 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
-from pytest_prodml.policy.criterion import Judgement
+from pytest_prodml.policy.cells import judge_cells, required_targets, worst_of
+from pytest_prodml.policy.hardware import (
+    Tier,
+    declared_target,
+    defined_target,
+    is_of_no_fragment,
+    standing_of,
+    standing_on,
+)
 from pytest_prodml.policy.judge import judge, rule_of
 from pytest_prodml.policy.load import dimension_of, matches, policy_digest
 from pytest_prodml.records import (
     Decision,
+    Environment,
     Gate,
     GateRun,
     OrdinaryTests,
@@ -29,7 +39,6 @@ from pytest_prodml.records import (
 _BAD_STATES = (RunState.FAILED, RunState.ERRORED, RunState.CRASHED, RunState.TIMED_OUT)
 #: A waiver accepts a known result. What never ran to its end has no result to accept.
 _WAIVABLE_STATES = frozenset({RunState.PASSED, RunState.FAILED})
-_SEVERITY = {Outcome.FAIL: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
 
 
 def decide(
@@ -39,6 +48,7 @@ def decide(
     run: RunSummary,
     *,
     subjects: Sequence[Subject],
+    environments: Mapping[str, Environment] = MappingProxyType({}),
     waivers: Sequence[Waiver] = (),
     now: datetime,
 ) -> Decision:
@@ -60,6 +70,8 @@ def decide(
         The session: ordinary tests, whether the inventory arrived.
     subjects : sequence of Subject
         The certified artefacts; evidence about others does not count.
+    environments : mapping
+        From a digest that evidence names to the machine that it was measured on.
     waivers : sequence of Waiver
         Exceptions whose signatures the caller has checked.
     now : datetime
@@ -73,11 +85,12 @@ def decide(
     if run.look is not None:
         # What looks at the test set have spent is spent, whatever level a check was called with.
         level = max(level, run.look.confidence_level)
-    verdicts = [_verdict(policy, gate, by_gate[gate.id], digests, level) for gate in gates]
+    verdicts = [_verdict(policy, gate, by_gate[gate.id], digests, level, run, environments) for gate in gates]
     verdicts += _never_collected(policy, gates)
     reasons = [
         *_structural_reasons(policy, gates, runs, run, subjects),
         *_run_reasons(policy, run),
+        *_hardware_reasons(policy, runs, run, environments),
         *_provenance_reasons(policy, run),
     ]
     names = frozenset(subject.name for subject in subjects)
@@ -107,13 +120,27 @@ def decide(
 
 def is_required(policy: Policy, gate: Gate) -> bool:
     """Tell whether a gate blocks: the policy names it, whatever its severity, or its severity says so."""
-    patterns = (*policy.required_gates, *(limit.gate for limit in policy.limits))
-    return gate.severity is Severity.REQUIRED or any(matches(pattern, gate.id) for pattern in patterns)
+    return gate.severity is Severity.REQUIRED or any(
+        matches(pattern, gate.id) for pattern in _required_patterns(policy)
+    )
+
+
+def _required_patterns(policy: Policy) -> tuple[str, ...]:
+    """Return the ids and patterns of gates that the policy names."""
+    return (*policy.required_gates, *(limit.gate for limit in policy.limits), *(policy.matrix or {}))
 
 
 def _verdict(
-    policy: Policy, gate: Gate, runs: Sequence[GateRun], digests: frozenset[str], confidence_level: float
+    policy: Policy,
+    gate: Gate,
+    runs: Sequence[GateRun],
+    digests: frozenset[str],
+    confidence_level: float,
+    summary: RunSummary,
+    environments: Mapping[str, Environment],
 ) -> Verdict:
+    ran = runs or [GateRun(gate_id=gate.id, location=gate.location, state=RunState.NOT_RUN)]
+    standings = [standing_of(run, summary, policy, environments) for run in ran]
     judged = [
         judge(
             gate,
@@ -123,17 +150,12 @@ def _verdict(
             subject_digests=digests,
             allow_unbound_models=policy.allow_unbound_models,
             rule=rule_of(policy, gate.id),
+            standing=standing,
         )
-        for run in runs or [GateRun(gate_id=gate.id, location=gate.location, state=RunState.NOT_RUN)]
+        for run, standing in zip(ran, standings, strict=True)
     ]
-    worst = min(judged, key=lambda item: _SEVERITY[item.outcome])
-    if len(judged) > 1 and worst.outcome is not Outcome.PASS:
-        worst = Judgement(
-            outcome=worst.outcome,
-            reason="rerun",
-            message=f"ran {len(judged)} times and the worst counts: {worst.message}",
-            adjusted_p_value=worst.adjusted_p_value,
-        )
+    targets = required_targets(policy, gate.id)
+    worst = judge_cells(targets, judged, standings) if targets else worst_of(judged)
     return Verdict(
         gate_id=gate.id,
         dimension=gate.dimension,
@@ -146,8 +168,7 @@ def _verdict(
 
 
 def _never_collected(policy: Policy, gates: Sequence[Gate]) -> Iterable[Verdict]:
-    patterns = dict.fromkeys((*policy.required_gates, *(limit.gate for limit in policy.limits)))
-    for pattern in patterns:
+    for pattern in dict.fromkeys(_required_patterns(policy)):
         dimension = dimension_of(pattern)
         if dimension is not None and not any(matches(pattern, gate.id) for gate in gates):
             yield Verdict(
@@ -167,9 +188,9 @@ def _structural_reasons(
     run: RunSummary,
     subjects: Sequence[Subject],
 ) -> Iterable[str]:
-    if not policy.required_gates and not policy.required_dimensions:
+    if not policy.required_gates and not policy.required_dimensions and not policy.matrix:
         yield "the policy requires nothing, so nothing can be ready under it"
-    for pattern in (*policy.required_gates, *(limit.gate for limit in policy.limits)):
+    for pattern in _required_patterns(policy):
         if dimension_of(pattern) is None:
             yield f"the policy names the gate {pattern!r}, which belongs to no dimension"
     if not run.inventory_complete:
@@ -194,6 +215,8 @@ def _run_reasons(policy: Policy, run: RunSummary) -> Iterable[str]:
     for fragment in run.fragments or ():
         if not fragment.ended:
             yield f"the run of the fragment {fragment.name} was interrupted: what it left undone is unknown"
+        if policy.signed_fragments and not fragment.signed_by:
+            yield f"the fragment {fragment.name} is not signed by its host, and the policy asks for it"
     if policy.required_targets:
         targets = [item.target for item in run.fragments] if run.fragments else [run.target]
         asked = " or ".join(policy.required_targets)
@@ -207,6 +230,43 @@ def _run_reasons(policy: Policy, run: RunSummary) -> Iterable[str]:
             if count:
                 noun = "test that is no gate" if count == 1 else "tests that are no gates"
                 yield f"{count} {noun} {state.value.replace('_', ' ')}"
+
+
+def _hardware_reasons(
+    policy: Policy,
+    runs: Sequence[GateRun],
+    run: RunSummary,
+    environments: Mapping[str, Environment],
+) -> Iterable[str]:
+    """Yield why the machines are not what they were declared to be, where the policy asks for targets."""
+    for name in dict.fromkeys(target for names in (policy.matrix or {}).values() for target in names):
+        if defined_target(name, run.targets, policy) is None:
+            yield f"the target {name!r} is in the policy's matrix and nothing describes it"
+    if not policy.required_targets:
+        return
+    told: dict[str, None] = {}
+    for gate_run in runs:
+        declared, evidence = declared_target(gate_run, run), gate_run.evidence
+        if evidence is None:
+            continue
+        if declared is None and is_of_no_fragment(gate_run, run):
+            told[f"of which merged run the evidence of {gate_run.gate_id} is can not be told"] = None
+        if declared is None or declared not in policy.required_targets:
+            # `_run_reasons` tells which targets were declared instead.
+            continue
+        # Reference times are measured by latency gates alone, and judged there.
+        environment = environments.get(evidence.environment_digest or "")
+        standing = standing_on(declared, environment, None, run.targets, policy)
+        if standing is None or standing.tier is not Tier.FOREIGN:
+            continue
+        if defined_target(declared, run.targets, policy) is None:
+            told[
+                f"the target {declared!r} is declared and nothing describes it, and a name proves no "
+                f"hardware: add [targets.{declared}] to the policy"
+            ] = None
+        else:
+            told[f"evidence was measured on another machine than {declared!r}: {standing.why}"] = None
+    yield from told
 
 
 def _provenance_reasons(policy: Policy, run: RunSummary) -> Iterable[str]:

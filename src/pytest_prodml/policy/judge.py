@@ -16,6 +16,7 @@ from pytest_prodml.policy.criterion import (
     judge_criterion,
     measurements_of,
 )
+from pytest_prodml.policy.hardware import Standing, Tier
 from pytest_prodml.policy.load import matches
 from pytest_prodml.records import (
     Basis,
@@ -71,6 +72,7 @@ def judge(
     subject_digests: frozenset[str] | None = None,
     allow_unbound_models: bool = False,
     rule: Rule | None = None,
+    standing: Standing | None = None,
 ) -> Judgement:
     """Judge one run of one gate.
 
@@ -89,6 +91,8 @@ def judge(
         Accept evidence about a model that is not bound to a file by its digest.
     rule : Rule, optional
         Who has to prove it; default `rule_of` no policy.
+    standing : Standing, optional
+        For which hardware target the evidence can count; None where none is claimed.
     """
     rule = rule_of(None, gate.id) if rule is None else rule
     match run.state:
@@ -100,6 +104,7 @@ def judge(
                 limits,
                 subject_digests,
                 rule,
+                standing,
                 allow_unbound_models=allow_unbound_models,
             )
         case RunState.XFAILED:
@@ -128,6 +133,7 @@ def _judge_evidence(
     limits: Sequence[Limit],
     subject_digests: frozenset[str] | None,
     rule: Rule,
+    standing: Standing | None,
     *,
     allow_unbound_models: bool,
 ) -> Judgement:
@@ -148,6 +154,8 @@ def _judge_evidence(
                 reason="no-measurement",
                 message=f"the policy limits {own_limits[0].metric}, and plain asserts measure nothing",
             )
+        if gate.dimension is Dimension.LATENCY and standing is not None and standing.tier is Tier.FOREIGN:
+            return inconclusive("foreign-host", f"the test's own asserts held, {_elsewhere(standing)}")
         return Judgement(
             outcome=Outcome.PASS,
             reason="assertion",
@@ -164,7 +172,12 @@ def _judge_evidence(
         [
             item.judgement
             for item in judge_criteria(
-                gate.id, evidence, confidence_level=confidence_level, limits=limits, rule=rule
+                gate.id,
+                evidence,
+                confidence_level=confidence_level,
+                limits=limits,
+                rule=rule,
+                standing=standing,
             )
         ]
     )
@@ -241,6 +254,7 @@ def judge_criteria(
     confidence_level: float,
     limits: Sequence[Limit] = (),
     rule: Rule | None = None,
+    standing: Standing | None = None,
 ) -> list[JudgedCriterion]:
     """Judge every criterion that holds for a gate: the test's own, then the policy's limits on it.
 
@@ -265,11 +279,32 @@ def judge_criteria(
         for criterion in evidence.criteria
     ]
     fitting = [limit for limit in limits if matches(limit.gate, gate_id)]
-    return own + [
+    judged = own + [
         item
         for limit in fitting
         for item in _judge_limit(limit, gate_id, evidence, confidence_level, guard=rule.guard)
     ]
+    if standing is None or not gate_id.startswith(f"{Dimension.LATENCY}."):
+        return judged
+    return [_on_hardware(item, evidence, standing) for item in judged]
+
+
+def _on_hardware(item: JudgedCriterion, evidence: Evidence, standing: Standing) -> JudgedCriterion:
+    """Take back what a machine can not say about another: whether it keeps an absolute limit."""
+    found = measurements_of(item.criterion, evidence)
+    is_ratio = bool(found) and all(measured.unit in {"1", ""} for measured in found)
+    if is_ratio or standing.tier is Tier.EXACT:
+        return item
+    told = item.judgement
+    if standing.tier is Tier.CLASS:
+        message = f"{told.message}, on a machine of the class {standing.target}"
+        return replace(item, judgement=replace(told, message=message))
+    return replace(item, judgement=inconclusive("foreign-host", f"{told.message}: {_elsewhere(standing)}"))
+
+
+def _elsewhere(standing: Standing) -> str:
+    where = f"on another machine than {standing.target}" if standing.target else "on no declared target"
+    return f"{where} ({standing.why}), to which an absolute limit does not carry over"
 
 
 def is_about_all_rows(limit: Limit, gate_id: str, evidence: Evidence) -> bool:

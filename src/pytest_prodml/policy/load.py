@@ -6,12 +6,23 @@ import math
 import os
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_prodml.codec import decode, digest_of, parse_toml, snake_case
 from pytest_prodml.errors import ConfigurationError, MalformedError
-from pytest_prodml.records import Burden, Comparison, Dimension, Limit, NameWaivers, OrdinaryTests, Policy
+from pytest_prodml.policy.targets import target_problems
+from pytest_prodml.records import (
+    Burden,
+    Comparison,
+    Dimension,
+    HardwareTarget,
+    Limit,
+    NameWaivers,
+    OrdinaryTests,
+    Policy,
+)
 
 _VALIDITY = re.compile(r"([1-9][0-9]{0,3})d")
 _MAX_POLICY_BYTES = 2**20
@@ -22,6 +33,8 @@ class _Require:
     dimensions: tuple[Dimension, ...] = ()
     gates: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    matrix: Mapping[str, tuple[str, ...]] | None = None
+    signed_fragments: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +76,7 @@ class _PolicyFile:
     limit: tuple[_LimitEntry, ...] = ()
     waivers: _Waivers = field(default_factory=_Waivers)
     provenance: _Provenance = field(default_factory=_Provenance)
+    targets: Mapping[str, HardwareTarget] | None = None
 
 
 def load_policy(path: Path) -> Policy:
@@ -130,6 +144,9 @@ def parse_policy(data: bytes, *, where: str) -> Policy:
         allow_dirty=parsed.provenance.allow_dirty,
         required_automation=parsed.provenance.automation,
         min_group=parsed.min_group,
+        targets=parsed.targets,
+        matrix=parsed.require.matrix,
+        signed_fragments=parsed.require.signed_fragments,
     )
 
 
@@ -137,7 +154,7 @@ def _problems(parsed: _PolicyFile) -> list[str]:
     problems = []
     if not parsed.name.strip() or not parsed.version.strip():
         problems.append("name and version must not be empty @ $")
-    if not parsed.require.dimensions and not parsed.require.gates:
+    if not parsed.require.dimensions and not parsed.require.gates and not parsed.require.matrix:
         problems.append("requires nothing: name dimensions or gates @ $.require")
     if not 0.5 < parsed.confidence_level < 1:
         problems.append(f"expected 0.5 < level < 1, got {parsed.confidence_level} @ $.confidence_level")
@@ -155,6 +172,12 @@ def _problems(parsed: _PolicyFile) -> list[str]:
     ):
         problems.append("max and max_days lie between 1 and those of [waivers] @ $.waivers.by_name")
     problems += _pattern_problems(parsed)
+    problems += target_problems(parsed.targets or {}, "$.targets")
+    problems += [
+        f"names no target, or one twice @ $.require.matrix.{pattern}"
+        for pattern, names in (parsed.require.matrix or {}).items()
+        if not names or len(set(names)) < len(names)
+    ]
     if parsed.provenance.automation is not None and not parsed.provenance.automation:
         problems.append("an empty list could be met by nothing @ $.provenance.automation")
     for index, entry in enumerate(parsed.limit):
@@ -170,6 +193,7 @@ def _pattern_problems(parsed: _PolicyFile) -> list[str]:
     patterns = [(name, f"$.require.gates[{i}]") for i, name in enumerate(parsed.require.gates)]
     patterns += [(entry.gate, f"$.limit[{i}].gate") for i, entry in enumerate(parsed.limit)]
     patterns += [(name, f"$.waivers.gates[{i}]") for i, name in enumerate(parsed.waivers.gates)]
+    patterns += [(name, f"$.require.matrix.{name}") for name in parsed.require.matrix or {}]
     patterns += [(name, f"$.alarm_gates[{i}]") for i, name in enumerate(parsed.alarm_gates or ())]
     known = ", ".join(Dimension)
     return [

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_prodml.codec import format_time
+from pytest_prodml.policy.hardware import standing_of
 from pytest_prodml.policy.judge import JudgedCriterion, judge_criteria, rule_of
 from pytest_prodml.records import (
+    Certificate,
     Comparison,
     Criterion,
     Dimension,
@@ -18,7 +20,6 @@ from pytest_prodml.records import (
     GateRun,
     Measurement,
     Outcome,
-    Policy,
     RunState,
     Subject,
     Verdict,
@@ -79,7 +80,7 @@ class BuiltGate:
 
 
 def gate_view(
-    source: GateSource, policy: Policy, environments: Mapping[str, EnvironmentView], *, full: bool
+    source: GateSource, certificate: Certificate, environments: Mapping[str, EnvironmentView], *, full: bool
 ) -> BuiltGate:
     """Build the view of one gate.
 
@@ -87,14 +88,14 @@ def gate_view(
     ----------
     source : GateSource
         The gate's records.
-    policy : Policy
-        For the policy's own limits and the confidence level it asks for.
+    certificate : Certificate
+        For the policy's own limits, the confidence level it asks for, and the machines.
     environments : mapping
         From an environment's digest to its view, for links.
     full : bool
         False leaves out measurements, charts and runs (for the rows of a very large certificate).
     """
-    gate, verdict = source.gate, source.verdict
+    gate, verdict, policy = source.gate, source.verdict, certificate.policy
     gate_id = verdict.gate_id if verdict is not None else gate.id if gate is not None else ""
     dimension = verdict.dimension if verdict is not None else gate.dimension if gate is not None else None
     if dimension is None:
@@ -108,6 +109,7 @@ def gate_view(
                 confidence_level=policy.confidence_level,
                 limits=policy.limits,
                 rule=rule_of(policy, gate_id),
+                standing=standing_of(run, certificate.run, policy, certificate.environments),
             ),
         )
         for run in source.runs

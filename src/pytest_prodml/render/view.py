@@ -207,14 +207,12 @@ def _build(
     in_force = {waiver.id: waiver for waiver in waivers if waiver.in_force}
     complete = [_with_waiver(source, in_force) for source in sources.values()]
     if len(complete) <= MOST_FULL_GATES:
-        return _sorted(
-            [gate_view(source, certificate.policy, environments, full=True) for source in complete]
-        )
-    rows = [gate_view(source, certificate.policy, environments, full=False) for source in complete]
+        return _sorted([gate_view(source, certificate, environments, full=True) for source in complete])
+    rows = [gate_view(source, certificate, environments, full=False) for source in complete]
     by_anchor = {source.anchor: source for source in complete}
     ordered = _sorted(rows)
     return [
-        gate_view(by_anchor[item.view.anchor], certificate.policy, environments, full=True)
+        gate_view(by_anchor[item.view.anchor], certificate, environments, full=True)
         for item in ordered[:MOST_FULL_GATES]
     ] + ordered[MOST_FULL_GATES:]
 

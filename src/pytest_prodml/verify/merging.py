@@ -306,6 +306,8 @@ def _summary(logged: Sequence[LoggedRun], names: Sequence[str], run_id: str) -> 
         plugins={name: ", ".join(versions) for name, versions in sorted(plugins.items())},
         provenance=_provenance(logged),
         fragments=fragments,
+        # One configuration, as was checked; an interrupted run has told none.
+        targets=next((summary.targets for summary in summaries if summary.targets is not None), None),
     )
 
 

@@ -318,6 +318,7 @@ def _decide(certificate: Certificate, policy: Policy, waivers: Iterable[Waiver],
         certificate.runs,
         certificate.run,
         subjects=certificate.subjects,
+        environments=certificate.environments,
         waivers=tuple(waivers),
         now=now,
     )

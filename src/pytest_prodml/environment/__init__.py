@@ -1,8 +1,8 @@
 """The machine and the software -> `Environment`: what has to be known to believe a number, and no more.
 
-Read from the operating system's own files. No process is started, no network asked, no library imported; no
-host name, user name, path or serial number goes in. The same process gives the same record whenever it is
-asked, whatever has been imported in between.
+Read from the operating system's own files. No process is started, no network asked, no library imported but
+the one that speaks to an NVIDIA device, where there is one; no host name, user name, path or serial number
+goes in. The same process gives the same record whenever it is asked, whatever has been imported in between.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pytest_prodml._lazy import loaded
 from pytest_prodml.codec import digest_of
+from pytest_prodml.environment.hardware import hardware
 from pytest_prodml.errors import ConfigurationError
 from pytest_prodml.records import Environment
 
@@ -74,7 +75,7 @@ def capture(*, providers: tuple[str, ...] = (), root: Path = _ROOT) -> Environme
     providers : tuple of str
         Execution providers that models run on here, if that is known.
     root : Path
-        Where ``proc`` and ``run`` are looked for.
+        Where ``proc``, ``sys`` and ``run`` are looked for.
 
     Raises
     ------
@@ -95,6 +96,7 @@ def capture(*, providers: tuple[str, ...] = (), root: Path = _ROOT) -> Environme
         threads=thread_variables(),
         packages=_packages(),
         container_digest=_container_digest(root),
+        hardware=hardware(root),
     )
 
 
