@@ -1137,6 +1137,8 @@ function decide(predicate, subjects, policy, waiverOf) {
   if (fragments.some((one) => !one.ended)) isReady = false;
   if (policy.signedFragments && fragments.some((one) => !(one.signedBy ?? []).length)) isReady = false;
   for (const name of Object.values(policy.matrix ?? {}).flat()) if (!definedTarget(name, predicate.run, policy)) isReady = false;
+  const declared = fragments.length ? fragments.map((one) => one.target) : [predicate.run.target];
+  if (declared.some((name) => (policy.requiredTargets ?? []).includes(name) && !definedTarget(name, predicate.run, policy))) isReady = false;
   if ((policy.requiredTargets ?? []).length)
     for (const run of predicate.runs.filter((one) => one.evidence)) {
       const name = declaredTarget(run, predicate.run);

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import tomllib
+from dataclasses import replace
 
 import pytest
 
 from plugin.project import POLICY, Project
-from pytest_prodml.records import Readiness
+from pytest_prodml.environment import capture
+from pytest_prodml.policy.hardware import Tier, fingerprint, tier_of
+from pytest_prodml.records import HardwareTarget, Readiness
 
 # As in conftest.py: what is compiled can be imported only once, and these tests run in this process.
 importlib.import_module("pytest_prodml.adapters")
 
-ASKING = POLICY + 'targets = ["cpu-serving"]\n'
+NAMING = POLICY + 'targets = ["cpu-serving"]\n'
+ASKING = NAMING + "\n[targets.cpu-serving]\nmin_processors = 1\n"
 
 
 @pytest.mark.parametrize(
@@ -44,6 +49,52 @@ def test_a_policy_that_asks_for_a_target(
     assert result.ret == (0 if expected is Readiness.READY else 1)
     if expected is Readiness.READY:
         assert project.issued().run.target == "cpu-serving"
+
+
+def test_a_name_that_nothing_describes_is_no_hardware(project: Project) -> None:
+    project.write("policy.toml", NAMING)
+    result = project.run("--prodml-target", "cpu-serving")
+    assert result.ret == 1
+    assert "nothing describes it" in project.issued().decision.reasons[0]
+    # The project may describe it, where the policy does not.
+    project.configure("targets.cpu-serving.min_processors = 1")
+    assert project.run("--prodml-target", "cpu-serving").ret == 0
+    recorded = project.issued().run.targets
+    assert recorded is not None
+    assert recorded["cpu-serving"].min_processors == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('targets.x.machin = "x86_64"', "*unknown field 'machin'*"),
+        ("targets.x.price_per_hour = 1.5", "*fits every machine*$.targets.x*"),
+        ("latency.batch_sizes = [1, 0]", "*expected different numbers from 1 on*$.latency.batch_sizes*"),
+        ("latency.threads = [1, 1]", "*expected different numbers from 1 on*$.latency.threads*"),
+        ('latency.providers = [""]', "*expected different execution providers*$.latency.providers*"),
+    ],
+)
+def test_a_wrong_target_is_told_before_any_test(project: Project, text: str, told: str) -> None:
+    project.configure(text)
+    result = project.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([told])
+
+
+def test_this_machine_can_be_described(project: Project) -> None:
+    result = project.idle("--prodml-hardware", "--prodml-target", "cpu-serving")
+    assert result.ret == 0
+    text = result.stdout.str()
+    table = tomllib.loads(text[text.index("[targets.cpu-serving]") :])["targets"]["cpu-serving"]
+    environment = capture()
+    assert table["fingerprint"] == fingerprint(environment)
+    assert table["machine"] == environment.machine
+    assert set(table["reference"]) >= {"matmul", "lookups"}
+    # What is printed describes the machine that printed it.
+    described = HardwareTarget(**{**table, "flags": tuple(table["flags"])})
+    assert tier_of(described, environment)[0] is Tier.EXACT
+    assert tier_of(replace(described, fingerprint=None), environment)[0] is Tier.CLASS
+    assert "test session starts" not in text
 
 
 def test_the_target_fixture_tells_name_and_environment(project: Project) -> None:

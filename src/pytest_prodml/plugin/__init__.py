@@ -18,6 +18,7 @@ from pytest_prodml.plugin.fixtures import (
     ml_pipeline,
     prodml,
     prodml_baseline,
+    prodml_cell,
     prodml_current,
     prodml_model,
     prodml_pipeline,
@@ -38,6 +39,7 @@ __all__ = [
     "ml_pipeline",
     "prodml",
     "prodml_baseline",
+    "prodml_cell",
     "prodml_current",
     "prodml_model",
     "prodml_pipeline",
@@ -74,6 +76,23 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_prodml.plugin.activation import activate
 
         activate(config)
+
+
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Describe this machine instead of running tests, if asked."""
+    if not config.option.prodml_hardware:
+        return None
+    from pytest_prodml.plugin.hardware import show
+
+    return show(config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes `prodml_cell` in each setting of the configured matrix."""
+    if "prodml_cell" in metafunc.fixturenames:
+        from pytest_prodml.plugin.latency_cells import parametrize
+
+        parametrize(metafunc)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

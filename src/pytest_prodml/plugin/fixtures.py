@@ -5,6 +5,7 @@ Loaded by every run of pytest: everything is imported inside the functions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -104,6 +105,17 @@ def prodml_schema(pytestconfig: pytest.Config) -> Any:  # noqa: ANN401 - a pande
     from pytest_prodml.plugin.subjects import default_schema
 
     return default_schema(pytestconfig)
+
+
+@pytest.fixture
+def prodml_cell(request: pytest.FixtureRequest) -> Mapping[str, Any]:
+    """Provide one setting of the matrix in [tool.prodml.latency], for the keywords of a latency gate.
+
+    A test that takes it runs once in each: `ml_latency.quantile_at_most(0.99, "5 ms", **prodml_cell)`.
+    """
+    # Given by `latency_cells.parametrize`, indirectly: an empty matrix has one cell, the model's own setting.
+    cell: Mapping[str, Any] = getattr(request, "param", {})
+    return cell
 
 
 @pytest.fixture

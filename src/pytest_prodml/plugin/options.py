@@ -28,7 +28,15 @@ _NAMES = {
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 #: Runs of pytest that list something and run no test.
-_LISTINGS = ("help", "version", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow")
+_LISTINGS = (
+    "help",
+    "version",
+    "markers",
+    "showfixtures",
+    "show_fixtures_per_test",
+    "cacheshow",
+    "prodml_hardware",
+)
 
 
 def declare(parser: pytest.Parser) -> None:
@@ -59,6 +67,12 @@ def declare(parser: pytest.Parser) -> None:
         action="store_true",
         default=False,
         help="With --prodml: do not sign. `prodml verify` never accepts an unsigned certificate.",
+    )
+    group.addoption(
+        "--prodml-hardware",
+        action="store_true",
+        default=False,
+        help="Describe this machine as a hardware target, ready to be pasted, and run no test.",
     )
     parser.addini("prodml", "run as with --prodml", type="bool", default=False)
     parser.addini("prodml_no_sign", "do not sign (like --prodml-no-sign)", type="bool", default=False)

@@ -244,28 +244,29 @@ def _hardware_reasons(
             yield f"the target {name!r} is in the policy's matrix and nothing describes it"
     if not policy.required_targets:
         return
+    declared = [item.target for item in run.fragments] if run.fragments else [run.target]
+    described = {name for name in policy.required_targets if defined_target(name, run.targets, policy)}
+    for target in dict.fromkeys(declared):
+        if target in policy.required_targets and target not in described:
+            yield (
+                f"the target {target!r} is declared and nothing describes it, and a name proves no hardware: "
+                f"add [targets.{target}] to the policy"
+            )
     told: dict[str, None] = {}
     for gate_run in runs:
-        declared, evidence = declared_target(gate_run, run), gate_run.evidence
+        evidence, target = gate_run.evidence, declared_target(gate_run, run)
         if evidence is None:
             continue
-        if declared is None and is_of_no_fragment(gate_run, run):
+        if target is None and is_of_no_fragment(gate_run, run):
             told[f"of which merged run the evidence of {gate_run.gate_id} is can not be told"] = None
-        if declared is None or declared not in policy.required_targets:
+        if target not in described:
             # `_run_reasons` tells which targets were declared instead.
             continue
         # Reference times are measured by latency gates alone, and judged there.
         environment = environments.get(evidence.environment_digest or "")
-        standing = standing_on(declared, environment, None, run.targets, policy)
-        if standing is None or standing.tier is not Tier.FOREIGN:
-            continue
-        if defined_target(declared, run.targets, policy) is None:
-            told[
-                f"the target {declared!r} is declared and nothing describes it, and a name proves no "
-                f"hardware: add [targets.{declared}] to the policy"
-            ] = None
-        else:
-            told[f"evidence was measured on another machine than {declared!r}: {standing.why}"] = None
+        standing = standing_on(target, environment, None, run.targets, policy)
+        if standing is not None and standing.tier is Tier.FOREIGN:
+            told[f"evidence was measured on another machine than {target!r}: {standing.why}"] = None
     yield from told
 
 

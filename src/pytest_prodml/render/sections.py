@@ -6,12 +6,14 @@ import shlex
 from collections.abc import Mapping
 
 from pytest_prodml.codec import format_time
+from pytest_prodml.policy.hardware import fingerprint, standing_of
 from pytest_prodml.records import (
     Burden,
     Certificate,
     Comparison,
     Environment,
     Fragment,
+    Hardware,
     Limit,
     Look,
     Provenance,
@@ -27,6 +29,7 @@ from pytest_prodml.render.numbers import percent, plain, size
 PROVENANCE = ("Revision", "Automation", "Merged")
 #: Files of test code, and merged runs, that are listed one by one.
 _MOST_FILES = 40
+_MOST_TARGETS = 12
 
 
 def artifact(subject: Subject) -> ArtifactView:
@@ -74,6 +77,7 @@ def _environment(digest: str, environment: Environment, number: int) -> Environm
         ("Providers", ", ".join(environment.providers)),
         ("Threads", ", ".join(f"{key}={value}" for key, value in sorted(environment.threads.items()))),
         ("Container", environment.container_digest or ""),
+        *_hardware(environment),
     ]
     packages = tuple(
         (inert(name, limit=100), inert(version, limit=60))
@@ -94,6 +98,62 @@ def _environment(digest: str, environment: Environment, number: int) -> Environm
     )
 
 
+def _hardware(environment: Environment) -> list[tuple[str, str]]:
+    found = environment.hardware
+    if found is None:
+        return []
+    identity = [found.vendor, *(f"{name} {value}" for name, value in _generation(found) if value is not None)]
+    devices = [
+        ", ".join(
+            filter(
+                None,
+                (
+                    item.name,
+                    "" if item.memory_bytes is None else size(item.memory_bytes),
+                    item.compute_capability and f"compute capability {item.compute_capability}",
+                    item.driver and f"driver {item.driver}",
+                    item.cuda and f"CUDA {item.cuda}",
+                    "a partition" if item.is_partitioned else "",
+                ),
+            )
+        )
+        for item in found.accelerators
+    ]
+    counts = [
+        f"{plain(count)} {name}"
+        for name, count in (("sockets", found.sockets), ("cores", found.cores), ("threads", found.threads))
+        if count is not None
+    ]
+    return [
+        ("Fingerprint", fingerprint(environment) or ""),
+        ("Processor generation", ", ".join(filter(None, identity))),
+        ("Instructions", ", ".join(found.flags)),
+        ("Topology", ", ".join(counts)),
+        ("Quota", "" if found.quota is None else f"{plain(found.quota)} processors"),
+        ("Governor", found.governor or ""),
+        ("Virtual machine", "" if found.is_virtual is None else "yes" if found.is_virtual else "no"),
+        ("Accelerators", "; ".join(devices)),
+        ("Runtimes", ", ".join(f"{name} {version}" for name, version in sorted(found.runtimes.items()))),
+    ]
+
+
+def _generation(found: Hardware) -> list[tuple[str, str | None]]:
+    return [("family", found.family), ("model", found.model), ("stepping", found.stepping)]
+
+
+def target_facts(certificate: Certificate) -> list[tuple[str, str]]:
+    """Say of each machine for which target it stands, and how near it is."""
+    policy, told = certificate.policy, dict[str, None]()
+    for run in certificate.runs:
+        standing = standing_of(run, certificate.run, policy, certificate.environments)
+        if run.evidence is None or standing is None:
+            continue
+        name = standing.target or "no declared target"
+        why = f" ({standing.why})" if standing.why else ""
+        told[f"{name}: {standing.tier.value}{why}"] = None
+    return [("Machines and targets", "; ".join(list(told)[:_MOST_TARGETS]))] if told else []
+
+
 def policy_facts(certificate: Certificate) -> tuple[Fact, ...]:
     """Show what the policy asks for."""
     policy = certificate.policy
@@ -101,6 +161,12 @@ def policy_facts(certificate: Certificate) -> tuple[Fact, ...]:
         ("Required dimensions", ", ".join(policy.required_dimensions)),
         ("Required gates", ", ".join(policy.required_gates)),
         ("Required targets", ", ".join(policy.required_targets)),
+        (
+            "Required cells",
+            "; ".join(f"{gate} on {', '.join(on)}" for gate, on in (policy.matrix or {}).items()),
+        ),
+        ("Targets described by the policy", ", ".join(policy.targets or {})),
+        *target_facts(certificate),
         ("Limits of the policy", ", ".join(map(_limit, policy.limits))),
         ("Confidence level", f"{percent(policy.confidence_level)}, one-sided"),
         ("Longest validity", words.counted(policy.validity_days, "day", "days")),
@@ -109,6 +175,8 @@ def policy_facts(certificate: Certificate) -> tuple[Fact, ...]:
         ("Waivers allowed", plain(policy.max_waivers)),
         ("Tests that are no gates", policy.ordinary_tests.value.replace("_", " ")),
     ]
+    if policy.signed_fragments:
+        pairs.append(("Merged runs", "each signed by its host"))
     if policy.burden is Burden.VIOLATION:
         pairs.append(("Burden of proof", "violation: a gate fails only if the data prove its claim broken"))
     if policy.min_group is not None:
