@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,6 +48,24 @@ def by_hand(
         [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def layered(width: int = 256, depth: int = 6) -> Any:
+    """Layers of products and ReLUs over three columns, with one score for each row: some tens of microseconds."""
+    draw = np.random.default_rng(0)
+    sizes = [3, *[width] * depth, 1]
+    weights = {
+        f"W{place}": draw.normal(size=(rows, columns)).astype(np.float32) / np.float32(rows)
+        for place, (rows, columns) in enumerate(itertools.pairwise(sizes))
+    }
+    nodes, before = [], "X"
+    for place, name in enumerate(weights):
+        nodes.append(helper.make_node("MatMul", [before, name], [f"Z{place}"]))
+        last = place == len(weights) - 1
+        before = "score" if last else f"A{place}"
+        nodes.append(helper.make_node("Sigmoid" if last else "Relu", [f"Z{place}"], [before]))
+    inputs = [("X", TensorProto.FLOAT, [None, 3])]
+    return by_hand(nodes, inputs, [("score", TensorProto.FLOAT, [None, 1])], dict(weights))
 
 
 def linear(*, batch: int | None = None, weights: npt.NDArray[np.float32] = WEIGHTS) -> Any:

@@ -218,6 +218,7 @@ def _refuse(reasons: Iterable[MergeReason]) -> int:
 
 
 def _tell(published: Published, logged: list[LoggedRun], out: Path) -> None:
+    from pytest_prodml.policy.decide import conflicts
     from pytest_prodml.render.terminal import render_terminal
 
     encoding = (sys.stdout.encoding or "ascii").lower()
@@ -230,4 +231,10 @@ def _tell(published: Published, logged: list[LoggedRun], out: Path) -> None:
         how = "signed" if fragment.signed_by else "UNSIGNED"
         ended = "" if fragment.ended else ", INTERRUPTED"
         print(inert(f"fragment {fragment.name} ({how}{ended}): {run.where}"))
+    differing = conflicts(published.certificate)
+    if differing:
+        print("gates whose runs do not agree (the worst counts):")
+    for gate_id, ended in differing.items():
+        told = ", ".join(f"{outcome.value} in {worker}" for worker, outcome in ended)
+        print(inert(f"  {gate_id}: {told}"))
     print(inert(f"certificate: {out / CERTIFICATE}"))

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from pytest_prodml.policy.cells import judge_cells, required_targets, worst_of
 from pytest_prodml.policy.hardware import (
+    Standing,
     Tier,
     declared_target,
     defined_target,
@@ -20,6 +21,7 @@ from pytest_prodml.policy.hardware import (
 from pytest_prodml.policy.judge import judge, rule_of
 from pytest_prodml.policy.load import dimension_of, matches, policy_digest
 from pytest_prodml.records import (
+    Certificate,
     Decision,
     Environment,
     Gate,
@@ -141,19 +143,7 @@ def _verdict(
 ) -> Verdict:
     ran = runs or [GateRun(gate_id=gate.id, location=gate.location, state=RunState.NOT_RUN)]
     standings = [standing_of(run, summary, policy, environments) for run in ran]
-    judged = [
-        judge(
-            gate,
-            run,
-            confidence_level=confidence_level,
-            limits=policy.limits,
-            subject_digests=digests,
-            allow_unbound_models=policy.allow_unbound_models,
-            rule=rule_of(policy, gate.id),
-            standing=standing,
-        )
-        for run, standing in zip(ran, standings, strict=True)
-    ]
+    judged = _judged(policy, gate, ran, standings, digests, confidence_level)
     targets = required_targets(policy, gate.id)
     worst = judge_cells(targets, judged, standings) if targets else worst_of(judged)
     return Verdict(
@@ -165,6 +155,44 @@ def _verdict(
         message=worst.message,
         adjusted_p_value=worst.adjusted_p_value,
     )
+
+
+def _judged(
+    policy: Policy,
+    gate: Gate,
+    runs: Sequence[GateRun],
+    standings: Sequence[Standing | None],
+    digests: frozenset[str],
+    confidence_level: float,
+) -> list[Judgement]:
+    """Judge each run of a gate by itself."""
+    return [
+        judge(
+            gate,
+            run,
+            confidence_level=confidence_level,
+            limits=policy.limits,
+            subject_digests=digests,
+            allow_unbound_models=policy.allow_unbound_models,
+            rule=rule_of(policy, gate.id),
+            standing=standing,
+        )
+        for run, standing in zip(runs, standings, strict=True)
+    ]
+
+
+def conflicts(certificate: Certificate) -> dict[str, list[tuple[str, Outcome]]]:
+    """Return the gates whose runs do not agree, and how each run ended, by the name of who ran it."""
+    policy, summary = certificate.policy, certificate.run
+    digests = frozenset(subject.digest.get("sha256", "") for subject in certificate.subjects) - {""}
+    found: dict[str, list[tuple[str, Outcome]]] = {}
+    for gate in certificate.gates:
+        runs = [run for run in certificate.runs if run.gate_id == gate.id]
+        standings = [standing_of(run, summary, policy, certificate.environments) for run in runs]
+        judged = _judged(policy, gate, runs, standings, digests, policy.confidence_level)
+        if len({item.outcome for item in judged}) > 1:
+            found[gate.id] = [(run.worker, item.outcome) for run, item in zip(runs, judged, strict=True)]
+    return found
 
 
 def _never_collected(policy: Policy, gates: Sequence[Gate]) -> Iterable[Verdict]:
