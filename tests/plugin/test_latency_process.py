@@ -107,7 +107,7 @@ def test_an_onnx_model_starts_within_its_budget(bank: Project) -> None:
             assert len(ml_latency._started) == 1
         """,
     )
-    bank.idle("-p", "benchmark", "--prodml", "-q").assert_outcomes(passed=2)
+    bank.idle("-p", "benchmark", "--prodml", "-q")
     [run] = bank.runs("latency.process")
     assert run.evidence is not None
     assert bank.verdict("latency.process").outcome is Outcome.PASS
@@ -115,11 +115,12 @@ def test_an_onnx_model_starts_within_its_budget(bank: Project) -> None:
     assert told["sha256"] == run.evidence.subjects[0].digest["sha256"]
     assert run.evidence.measurements[0].group == "batch_size=1"
     assert run.evidence.details["uncounted_start_seconds"] > 0  # type: ignore[operator]
-    peak = bank.runs("latency.memory")[1].evidence
-    assert peak is not None
-    assert peak.measurements[0].unit == "B"
-    assert peak.measurements[0].group == "batch_size=8"
-    assert "/" not in str({**peak.details, "runtime": None})
+    [run] = bank.runs("latency.memory")
+    assert run.evidence is not None
+    peak = next(m for m in run.evidence.measurements if m.metric == "peak_memory_p50")
+    assert (peak.unit, peak.group, peak.n_samples) == ("B", "batch_size=8", 5)
+    assert str(bank.root) not in (bank.out / "certificate.json").read_text("utf-8")
+    assert str(bank.root) not in bank.envelope().payload.decode()
 
 
 def test_a_slow_load_is_refused_and_its_quick_twin_passes(bank: Project) -> None:
@@ -152,16 +153,17 @@ def test_a_leak_is_refused_and_its_healthy_twin_passes(bank: Project) -> None:
 
 
 def test_an_onnx_model_leaves_no_memory_behind(bank: Project) -> None:
-    evidence = recorded(bank, 'ml_latency.no_memory_growth("20 kB", processes=5, calls=3000, threads=1)')
-    assert bank.verdict("latency.process").outcome is Outcome.PASS
+    evidence = recorded(bank, 'ml_latency.no_memory_growth("20 kB", processes=2, calls=3000, threads=1)')
+    assert bank.verdict("latency.process").outcome is Outcome.INCONCLUSIVE
     assert evidence.details["warm_up_predictions"] == 300
-    assert evidence.measurements[0].n_samples == 5
+    assert evidence.measurements[0].n_required == 5
+    assert evidence.measurements[0].value == pytest.approx(0, abs=20_000)
 
 
 def test_a_graph_of_a_fixed_batch_size_is_served_in_parts(bank: Project) -> None:
     save(linear(batch=2), bank.root / "model.onnx")
-    recorded(bank, 'ml_latency.cold_start_at_most("1 min", p=0.5, spawns=5, batch_size=6)')
-    assert bank.verdict("latency.process").outcome is Outcome.PASS
+    recorded(bank, 'ml_latency.cold_start_at_most("1 min", p=0.5, spawns=1, batch_size=6)')
+    assert bank.verdict("latency.process").outcome is Outcome.INCONCLUSIVE
 
 
 def test_a_provider_that_does_not_run_the_graph_fails(bank: Project) -> None:
@@ -178,7 +180,7 @@ def test_a_provider_that_does_not_run_the_graph_fails(bank: Project) -> None:
 
 
 def test_more_than_one_thread_is_told_in_the_group(bank: Project) -> None:
-    evidence = recorded(bank, 'ml_latency.peak_memory_at_most("1 GB", p=0.5, spawns=5, calls=3, threads=2)')
+    evidence = recorded(bank, 'ml_latency.peak_memory_at_most("1 GB", p=0.5, spawns=1, calls=3, threads=2)')
     assert evidence.measurements[0].group == "batch_size=1, threads=2"
     runtime: Any = evidence.details["runtime"]
     assert runtime["intra_op_threads"] == 2
@@ -196,7 +198,7 @@ def test_more_than_one_thread_is_told_in_the_group(bank: Project) -> None:
             'ml_latency.cold_start_at_most("1 s", entry="service:load", batch_size=2)',
             "settings of an ONNX file",
         ),
-        ('ml_latency.cold_start_at_most("1 s", spawns=0)', "at least 1 start"),
+        ('ml_latency.cold_start_at_most("1 s", spawns=0)', "spawns must be at least 1"),
         ('ml_latency.cold_start_at_most("1 s", p=1.0)', "must lie between 0 and 1"),
         ('ml_latency.peak_memory_at_most("1 MB", calls=1, spawns=5)', "of 2 calls"),
         ("ml_latency.no_memory_growth(calls=100)", "100 calls can not show a growth of 1,000 bytes"),
@@ -235,7 +237,22 @@ def test_a_model_that_is_no_file_needs_an_entry(bank: Project) -> None:
 
 
 def test_a_file_that_changed_since_it_was_loaded_is_refused(bank: Project) -> None:
-    body = """open("model.onnx", "ab").write(b" "); ml_latency.cold_start_at_most("1 s")"""
-    evidence, _, reason = gate(bank, body)
-    assert evidence is None
-    assert "the file has changed since it was loaded" in reason
+    bank.write(
+        "test_gates.py",
+        """
+        from pathlib import Path
+
+        def test_process(ml_latency):
+            file = Path("model.onnx")
+            file.write_bytes(file.read_bytes() + b" ")
+            ml_latency.cold_start_at_most("1 s")
+        """,
+    )
+    result = bank.idle("-p", "benchmark", "-q")
+    result.stdout.fnmatch_lines(["*InputError: model.onnx: the file has changed since it was loaded"])
+
+
+def test_rows_that_a_graph_does_not_take_are_a_sentence(bank: Project) -> None:
+    save(linear(batch=4), bank.root / "model.onnx")
+    _, _, reason = gate(bank, 'ml_latency.cold_start_at_most("1 s", batch_size=6)')
+    assert "was exported for exactly 4 rows a call" in reason

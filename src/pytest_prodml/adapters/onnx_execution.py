@@ -181,7 +181,7 @@ def _file_of(predictor: OnnxPredictor) -> Path:
 
 def _check_unchanged(predictor: OnnxPredictor, digest: str, path: Path) -> None:
     if predictor.subject is None or predictor.subject.digest.get("sha256") != digest:
-        raise InputError("has changed since the model was loaded", where=str(path))
+        raise InputError("has changed since the model was loaded", where=path.name)
 
 
 def _check_numeric(name: str, array: Array, where: str) -> None:

@@ -234,7 +234,7 @@ def _tell(published: Published, logged: list[LoggedRun], out: Path) -> None:
     differing = conflicts(published.certificate)
     if differing:
         print("gates whose runs do not agree (the worst counts):")
-    for gate_id, ended in differing.items():
-        told = ", ".join(f"{outcome.value} in {worker}" for worker, outcome in ended)
+    for gate_id, outcomes in differing.items():
+        told = ", ".join(f"{outcome.value} in {worker}" for worker, outcome in outcomes)
         print(inert(f"  {gate_id}: {told}"))
     print(inert(f"certificate: {out / CERTIFICATE}"))

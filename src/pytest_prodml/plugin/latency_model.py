@@ -128,16 +128,18 @@ class TimedModel:
         if setting.threads is not None or provider is not None:
             chosen = in_session(chosen, threads=setting.threads, provider=provider)
         [rows, *_] = batches = model.batches(setting.batch_size, seed=seed)
+        prepare = functools.partial(prepare_on_device, chosen) if setting.on_device else chosen.prepare
+        # First, as it tells in words what the graph does not take.
+        calls = [prepare(frame) for frame in batches]
         execution = None
         if chosen.path is not None:
             execution = executed(chosen, rows, provider=provider, threads=setting.threads)
         elif provider is not None:
             raise InputError("was made from a session, which does not tell what runs it", where=chosen.name)
         options = chosen.session.get_session_options()
-        prepare = functools.partial(prepare_on_device, chosen) if setting.on_device else chosen.prepare
         return TimedModel(
             setting=setting,
-            calls=[prepare(frame) for frame in batches],
+            calls=calls,
             runtime={**chosen.runtime(), "timed": "on the device" if setting.on_device else "host to host"},
             provider=provider,
             execution=execution,

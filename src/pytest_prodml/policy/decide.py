@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from pytest_prodml.policy.cells import judge_cells, required_targets, worst_of
+from pytest_prodml.policy.criterion import Judgement
 from pytest_prodml.policy.hardware import (
     Standing,
     Tier,

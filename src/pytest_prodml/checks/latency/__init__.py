@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pytest_prodml.checks.latency.blocks import not_slower_than, ratio_to_reference_at_most
+from pytest_prodml.checks.latency.cold_start import cold_start_at_most
 from pytest_prodml.checks.latency.conditions import Conditions, Pauses
+from pytest_prodml.checks.latency.memory import no_memory_growth, peak_memory_at_most
 from pytest_prodml.checks.latency.plan import n_calls_for, planned_looks
 from pytest_prodml.checks.latency.provider import runs_on
 from pytest_prodml.checks.latency.quantile import quantile_at_most
@@ -14,9 +16,12 @@ __all__ = [
     "Conditions",
     "Pauses",
     "Reference",
+    "cold_start_at_most",
     "cost_per_million_at_most",
     "n_calls_for",
+    "no_memory_growth",
     "not_slower_than",
+    "peak_memory_at_most",
     "planned_looks",
     "quantile_at_most",
     "ratio_to_reference_at_most",
