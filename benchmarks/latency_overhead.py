@@ -1,8 +1,9 @@
 """What the clock adds to a call: ours beside pytest-benchmark, pyperf and MLPerf LoadGen, in one run.
 
-The call spins on the processor for about 5, 20 and 150 microseconds. All but pyperf time it in turn, in one
-process, several times; pyperf starts processes of its own. Each row is the median of the medians, and what it
-adds to the bare loop (two readings of the clock around the call, and nothing else)::
+The call spins on the processor for about 5, 20 and 150 microseconds. Each method times it in turn with a bare
+loop (two readings of the clock around the call, and nothing else), call by call, so that a machine whose
+speed wanders is fair to both; what is printed is the median of the method by that of the bare calls between.
+pyperf times in processes of its own, without bare calls between: its ratio wanders with the machine::
 
     pip install "pytest-prodml[latency]" pyperf mlcommons-loadgen
     python benchmarks/latency_overhead.py [REPETITIONS]
@@ -26,12 +27,13 @@ from typing import Any
 CALLS = 4000
 
 TESTS = """
-import json, os, pathlib, statistics, sys, time
+import itertools, json, pathlib, statistics, time
 import pytest
 from pytest_prodml.checks.latency.conditions import Conditions
-from pytest_prodml.plugin.bench import clock_overhead, time_calls
+from pytest_prodml.plugin import bench
 
 TURNS = {turns}
+CYCLE = itertools.cycle
 CALLS = {calls}
 OUT = pathlib.Path({out!r})
 
@@ -43,41 +45,50 @@ def make(turns):
         return total
     return work
 
-def store(name, turns, samples):
+def store(name, turns, samples, bare):
     with OUT.open("a") as file:
-        file.write(json.dumps([name, turns, statistics.median(samples)]) + "\\n")
+        file.write(json.dumps([name, turns, statistics.median(samples), statistics.median(bare)]) + "\\n")
+
+def timed_bare(work, bare, clock=time.perf_counter):
+    start = clock()
+    work()
+    bare.append(clock() - start)
 
 @pytest.mark.parametrize("turns", TURNS)
 @pytest.mark.parametrize("again", range({repetitions}))
 class TestInTurn:
-    def test_bare(self, turns, again):
-        work, clock, samples = make(turns), time.perf_counter_ns, []
-        for _ in range(CALLS + 500):
-            start = clock(); work(); end = clock()
-            samples.append((end - start) / 1e9)
-        store("bare loop", turns, samples[500:])
-
     def test_prodml(self, request, turns, again):
-        timed = time_calls(request, [make(turns)], sizes=(CALLS,), base=Conditions())
-        store("pytest-prodml", turns, timed.samples)
+        work, bare = make(turns), []
+
+        class Between:
+            def __init__(self, calls):
+                self.turn = CYCLE(calls)
+            def __iter__(self):
+                return self
+            def __next__(self):
+                timed_bare(work, bare)
+                return next(self.turn)
+
+        with pytest.MonkeyPatch.context() as patch:
+            # Between two timed calls the next one is chosen: the place for a bare one.
+            patch.setattr(bench.itertools, "cycle", Between)
+            timed = bench.time_calls(request, [work], sizes=(CALLS,), base=Conditions())
+        store("pytest-prodml", turns, timed.samples, bare[-CALLS:])
 
     def test_pytest_benchmark(self, benchmark, turns, again):
-        benchmark.pedantic(make(turns), rounds=CALLS, iterations=1, warmup_rounds=500)
-        store("pytest-benchmark (pedantic)", turns, benchmark.stats.stats.data)
-
-    def test_pytest_benchmark_calibrated(self, benchmark, turns, again):
-        benchmark(make(turns))
-        store("pytest-benchmark (calibrated)", turns, benchmark.stats.stats.data)
+        work, bare = make(turns), []
+        benchmark.pedantic(work, setup=lambda: timed_bare(work, bare), rounds=CALLS, iterations=1)
+        store("pytest-benchmark (pedantic)", turns, benchmark.stats.stats.data, bare)
 
     def test_loadgen(self, turns, again):
         loadgen = pytest.importorskip("mlperf_loadgen")
-        work, samples, last = make(turns), [], [None]
-        clock = time.perf_counter_ns
+        work, bare = make(turns), []
 
         def issue(queries):
             for query in queries:
                 work()
                 loadgen.QuerySamplesComplete([loadgen.QuerySampleResponse(query.id, 0, 0)])
+                timed_bare(work, bare)
 
         sut = loadgen.ConstructSUT(issue, lambda: None)
         library = loadgen.ConstructQSL(64, 64, lambda _: None, lambda _: None)
@@ -97,22 +108,26 @@ class TestInTurn:
         loadgen.DestroySUT(sut)
         summary = (OUT.parent / "mlperf_log_summary.txt").read_text()
         [line] = [line for line in summary.splitlines() if line.startswith("50.00 percentile latency")]
-        store("MLPerf LoadGen (SingleStream)", turns, [int(line.split(":")[1]) / 1e9])
+        store("MLPerf LoadGen (SingleStream)", turns, [int(line.split(":")[1]) / 1e9], bare)
 
 def test_clock():
-    store("(ours, a call of nothing)", 0, [clock_overhead()])
+    store("(ours, a call of nothing)", 0, [bench.clock_overhead()], [1.0])
 """
+
+
+def spin(turns: int) -> float:
+    start = time.perf_counter()
+    for _ in range(20):
+        total = 0
+        for number in range(turns):
+            total += number
+    return (time.perf_counter() - start) / 20
 
 
 def calibrated(seconds: float) -> int:
     turns = 10
     while True:
-        start = time.perf_counter()
-        for _ in range(200):
-            total = 0
-            for number in range(turns):
-                total += number
-        each = (time.perf_counter() - start) / 200
+        each = min(spin(turns) for _ in range(50))
         if each >= seconds:
             return max(1, round(turns * seconds / each))
         turns *= 2
@@ -165,25 +180,27 @@ def main() -> None:
         )
         if done.returncode:
             sys.exit(done.stdout + done.stderr)
-        found: dict[tuple[str, int], list[float]] = {}
+        found: dict[tuple[str, int], list[tuple[float, float]]] = {}
         for line in out.read_text(encoding="utf-8").splitlines():
-            label, count, value = json.loads(line)
-            found.setdefault((label, count), []).append(value)
-        for count in turns:
-            value = pyperf_median(count, folder)
-            if value is not None:
-                found["pyperf timeit (mean of many)", count] = [value]
-    labels = list(dict.fromkeys(label for label, _ in found if not label.startswith("(")))
-    bare = {count: statistics.median(found["bare loop", count]) for count in turns}
+            label, count, value, bare = json.loads(line)
+            found.setdefault((label, count), []).append((value, bare))
+        alone = {count: pyperf_median(count, folder) for count in turns}
+    bare = {
+        count: statistics.median(b for (_, c), pairs in found.items() if c == count for _, b in pairs)
+        for count in turns
+    }
     print("| | " + " | ".join(f"{bare[count] * 1e6:.1f} us call" for count in turns) + " |")
     print("|---" * (len(turns) + 1) + "|")
-    for label in labels:
+    for label in dict.fromkeys(label for label, count in found if count):
         cells = []
         for count in turns:
-            value = statistics.median(found[label, count]) if (label, count) in found else None
-            cells.append("-" if value is None else f"{value * 1e6:.2f} us ({value / bare[count] - 1:+.1%})")
+            ratio = statistics.median(value / beside for value, beside in found[label, count])
+            cells.append(f"{ratio - 1:+.1%}")
         print(f"| {label} | " + " | ".join(cells) + " |")
-    [nothing] = found["(ours, a call of nothing)", 0]
+    if all(value is not None for value in alone.values()):
+        told = (f"({alone[count] / bare[count] - 1:+.1%})" for count in turns)
+        print("| pyperf timeit (means, in other processes) | " + " | ".join(told) + " |")
+    [(nothing, _)] = found["(ours, a call of nothing)", 0]
     print(f"\na call of nothing, as ours is timed: {nothing * 1e9:.0f} ns")
 
 

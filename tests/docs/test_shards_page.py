@@ -20,10 +20,19 @@ version = "1"
 [require]
 gates = ["pipeline.fast", "pipeline.slow", "latency.p99"]
 targets = ["cpu-build", "gpu-serving"]
+[targets.cpu-build]
+min_processors = 1
+[targets.gpu-serving]
+min_processors = 1
 """
 
 GATES = """
+import hashlib
+import pathlib
 import pytest
+from pytest_prodml.records import Comparison, Criterion, Evidence, Measurement, Subject
+
+DIGEST = hashlib.sha256(pathlib.Path("model.onnx").read_bytes()).hexdigest()
 
 @pytest.mark.ml_pipeline
 def test_fast(): pass
@@ -32,7 +41,14 @@ def test_fast(): pass
 def test_slow(): pass
 
 @pytest.mark.ml_latency
-def test_p99(): pass
+def test_p99(prodml):
+    prodml.record(Evidence(
+        gate_id=prodml.gate_id,
+        measurements=(Measurement(metric="latency_p99", value=0.001, lower=0.001, upper=0.002, unit="s",
+                                  confidence_level=0.95, method="given", n_samples=1000),),
+        criteria=(Criterion(metric="latency_p99", comparison=Comparison.AT_MOST, limit=0.005),),
+        subjects=(Subject(name="model.onnx", digest={"sha256": DIGEST}),),
+    ))
 """
 
 

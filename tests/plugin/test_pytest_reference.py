@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from plugin.project import Project
-from pytest_prodml.plugin import latency
 from pytest_prodml.plugin.behavior import BehaviorGate
 from pytest_prodml.plugin.behavior_artifact import ArtifactChecks
 from pytest_prodml.plugin.behavior_attacks import AttackChecks
@@ -25,6 +24,9 @@ from pytest_prodml.plugin.fairness_explained import ExplainedGaps
 from pytest_prodml.plugin.fairness_gaps import GapsBetweenGroups
 from pytest_prodml.plugin.fairness_people import TreatmentOfPeople
 from pytest_prodml.plugin.gates import GateOptions
+from pytest_prodml.plugin.latency import LatencyGate
+from pytest_prodml.plugin.latency_process import ProcessLatency
+from pytest_prodml.plugin.latency_ratios import RatioLatency
 from pytest_prodml.plugin.markers import MARKERS
 from pytest_prodml.plugin.performance import PerformanceGate
 from pytest_prodml.plugin.performance_limits import LimitsOfPerformance
@@ -33,6 +35,7 @@ from pytest_prodml.plugin.settings import (
     BehaviorSettings,
     DataSettings,
     DeepchecksSettings,
+    LatencySettings,
     ModelSettings,
     Settings,
     load_settings,
@@ -42,6 +45,7 @@ from pytest_prodml.plugin.tables import SkewOfTables
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "pytest.md").read_text(encoding="utf-8")
 FAIRNESS = (Path(__file__).parents[2] / "docs" / "reference" / "fairness.md").read_text(encoding="utf-8")
 BEHAVIOR = (Path(__file__).parents[2] / "docs" / "reference" / "behavior.md").read_text(encoding="utf-8")
+LATENCY = (Path(__file__).parents[2] / "docs" / "reference" / "latency.md").read_text(encoding="utf-8")
 DATA = (Path(__file__).parents[2] / "docs" / "reference" / "data.md").read_text(encoding="utf-8")
 PERFORMANCE = (Path(__file__).parents[2] / "docs" / "reference" / "performance.md").read_text(
     encoding="utf-8"
@@ -77,12 +81,14 @@ def test_configuration_keys() -> None:
         "data",
         "deepchecks",
         "behavior",
+        "latency",
     }
     known -= {"shard", "serial", "configuration_digest"}
     known |= {f"model.{item.name}" for item in fields(ModelSettings)}
     known |= {f"data.{item.name}" for item in fields(DataSettings)}
     known |= {f"deepchecks.{item.name}" for item in fields(DeepchecksSettings)}
     known |= {f"behavior.{item.name}" for item in fields(BehaviorSettings)}
+    known |= {f"latency.{item.name}" for item in fields(LatencySettings)}
     assert set(re.findall(r"`([a-z_.]+)`", first_cells("Configuration"))) == known
 
 
@@ -99,7 +105,6 @@ def test_markers() -> None:
 
 
 GATES = {
-    "ml_latency": latency.LatencyGate,
     "ml_pipeline": PipelineGate,
 }
 
@@ -130,8 +135,9 @@ def test_what_two_fixtures_share() -> None:
             BEHAVIOR,
             [RelationChecks, ExecutionChecks, RobustnessChecks, AttackChecks, ArtifactChecks, BehaviorGate],
         ),
+        ("ml_latency", LATENCY, [LatencyGate, RatioLatency, ProcessLatency]),
     ],
-    ids=["ml_data", "ml_performance", "ml_fairness", "ml_behavior"],
+    ids=["ml_data", "ml_performance", "ml_fairness", "ml_behavior", "ml_latency"],
 )
 def test_methods_of_a_fixture_with_its_own_page(fixture: str, page: str, owners: list[type]) -> None:
     told = dict(re.findall(r"^\| `([a-z_]+)\((.*?)\)` \|", page, flags=re.MULTILINE))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_prodml.plugin.bench import Call, benchmark_of, seconds_each, warm_up
+from pytest_prodml.plugin.bench import Arguments, Call, benchmark_of, direct, seconds_each, warm_up
 
 _BLOCK_SECONDS = 0.005
 _LEAST_BLOCK_CALLS = 5
@@ -38,22 +38,23 @@ def time_beside(
     own, others = block_calls(calls[0]), block_calls(other)
     warm_up(calls[0])
     warm_up(other)
-    turn = itertools.cycle(calls)
+    target, arguments = direct(calls)
+    turn = itertools.cycle(arguments)
     medians: list[float] = []
     position = 0
 
-    def setup() -> tuple[tuple[Call], dict[str, Any]]:
+    def setup() -> Arguments:
         nonlocal position
         block, within = divmod(position, own)
         if within == 0 and block % 2 == 1:
             # Between the two blocks of a quadruple: the two of the other.
             medians.append(statistics.median(_each(other, 2 * others)))
         position += 1
-        return (next(turn),), {}
+        return next(turn)
 
     disabled, benchmark.disabled = benchmark.disabled, False
     try:
-        benchmark.pedantic(operator.call, setup=setup, rounds=2 * own * quadruples, iterations=1)
+        benchmark.pedantic(target, setup=setup, rounds=2 * own * quadruples, iterations=1)
     finally:
         benchmark.disabled = disabled
     samples = benchmark.stats.stats.data

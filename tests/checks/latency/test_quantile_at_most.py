@@ -121,11 +121,13 @@ def test_a_shared_host_can_pass_and_not_fail() -> None:
 def test_a_slow_clock_is_named() -> None:
     fine = check(calls(1000, 0), conditions=Conditions(overhead_seconds=FAST * 0.019))
     assert outcome(fine) is Outcome.PASS
-    evidence = check(calls(1000, 0), conditions=Conditions(overhead_seconds=FAST * 0.03))
+    slow = Conditions(overhead_seconds=FAST * 0.03)
+    # What is fast enough with the clock is fast enough without it.
+    assert outcome(check(calls(1000, 0), conditions=slow)) is Outcome.PASS
+    evidence = check(calls(1000, 0), conditions=slow, budget_seconds=FAST / 2)
     assert outcome(evidence) is Outcome.INCONCLUSIVE
     assert "the clock costs 3.0% of the median call" in str(tail(evidence).note)
     assert tail(evidence).lower is None
-    assert tail(evidence).upper is None
 
 
 def drifting(factor: float, n: int = 3000) -> Samples:
