@@ -215,7 +215,7 @@ WRONG = {
         "pytest-benchmark times once a test",
     ),
     "two batch sizes": (
-        "def test_x(ml_latency):\n    for n in (1, 2): ml_latency.quantile_at_most(0.5, 1, calls=50, batch_size=n)\n",
+        "def test_x(ml_latency):\n    for n in (1, 2): ml_latency.quantile_at_most(0.5, 1, calls=50, batch_size=n, burst=1)\n",
         "latency.x",
         "make one test for each batch size",
     ),

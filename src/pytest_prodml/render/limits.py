@@ -77,7 +77,10 @@ def _does_not_prove(certificate: Certificate) -> Iterator[str]:
         "or tuning on the test data, voids them."
     )
     if any(gate.dimension is Dimension.LATENCY for gate in certificate.gates):
-        yield "Latency holds on the hardware and with the thread settings under Environments, nowhere else."
+        yield (
+            "Latency holds on the hardware and with the thread settings under Environments, or on machines of "
+            "the described targets, and nowhere else; only ratios carry over. It is that of one caller."
+        )
     exact, alarms = _unproven(certificate)
     if exact:
         count = words.counted(exact, "criterion is an exact count", "criteria are exact counts")

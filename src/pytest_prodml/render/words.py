@@ -116,6 +116,8 @@ _STEPS = {
     "deselected": "Run without the option that left this test out.",
     "not_run": "Let the run finish.",
     "not-collected": "Write a test with this gate id, or ask the owner of the policy.",
+    "foreign-host": "Run the gate on the declared target, or state its limit as a ratio.",
+    "missing-cell": "Run the gate on the missing target too, and merge the runs.",
     "no-verdict": "Issue the certificate again with a current version.",
 }
 
