@@ -78,8 +78,8 @@ def _does_not_prove(certificate: Certificate) -> Iterator[str]:
     )
     if any(gate.dimension is Dimension.LATENCY for gate in certificate.gates):
         yield (
-            "Latency holds on the hardware and with the thread settings under Environments, or on machines of "
-            "the described targets, and nowhere else; only ratios carry over. It is that of one caller."
+            "Latency holds on the hardware and with the thread settings under Environments, or on machines "
+            "of the described targets, and nowhere else; only ratios carry over. It is that of one caller."
         )
     exact, alarms = _unproven(certificate)
     if exact:
