@@ -138,6 +138,25 @@ def test_pytest_benchmark_keeps_every_call_and_our_bounds(served: Project, tmp_p
     assert sorted(stored["stats"]["data"])[449] == pytest.approx(told["value"])
 
 
+@pytest.mark.parametrize(
+    ("option", "shown"),
+    [
+        ("--benchmark-only", "*1 passed*"),
+        ("--benchmark-cprofile=tottime", "*cProfile information*"),
+        ("--benchmark-columns=median,rounds", "*Median*Rounds*"),
+        ("--benchmark-skip", "*benchmarks are switched off*"),
+    ],
+)
+def test_options_of_pytest_benchmark_keep_working(served: Project, option: str, shown: str) -> None:
+    result = run(
+        served,
+        "def test_p50(ml_latency): ml_latency.quantile_at_most(0.5, '5 s', calls=[60, 80], burst=1)",
+        option,
+    )
+    result.stdout.fnmatch_lines([shown])
+    assert (served.verdict("latency.p50").outcome is Outcome.PASS) == (option != "--benchmark-skip")
+
+
 def test_a_rerun_is_no_second_chance(served: Project) -> None:
     tests = """
     import pathlib

@@ -98,3 +98,4 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark a test that uses a dimension's fixture, early enough for ``-m``."""
     markers.add_automatically(item)
+    markers.name_as_benchmark(item)

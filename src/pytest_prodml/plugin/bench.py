@@ -140,7 +140,8 @@ def time_calls(
         # One round more than can be needed: its setup is where the last look ends the run.
         benchmark.pedantic(target, setup=setup, rounds=2 * sizes[-1] + 1, iterations=1)
     except _Enough:
-        pass
+        if benchmark.cprofile:
+            _profile(benchmark, target, arguments[0])
     finally:
         benchmark.disabled = disabled
     return Timed(
@@ -162,6 +163,16 @@ class _Run:
     next_stop: int = 0
     looks: int = 0
     discarded: int = 0
+
+
+def _profile(benchmark: Any, target: Callable[..., object], arguments: Arguments) -> None:  # noqa: ANN401
+    """Profile one call, as pytest-benchmark does at the end of a run of its own (--benchmark-cprofile)."""
+    import cProfile
+
+    profile = cProfile.Profile()
+    for _ in range(benchmark.cprofile_loops or 1):
+        profile.runcall(target, *arguments[0], **arguments[1])
+    benchmark._save_cprofile(profile)  # noqa: SLF001 - there is no other way to keep its option working
 
 
 def direct(calls: Sequence[Call]) -> tuple[Callable[..., object], list[Arguments]]:
