@@ -142,7 +142,7 @@ def test_pytest_benchmark_keeps_every_call_and_our_bounds(served: Project, tmp_p
     ("option", "shown"),
     [
         ("--benchmark-only", "*1 passed*"),
-        ("--benchmark-cprofile=tottime", "*cProfile information*"),
+        ("--benchmark-cprofile=tottime", "*cProfile (time in s)*"),
         ("--benchmark-columns=median,rounds", "*Median*Rounds*"),
         ("--benchmark-skip", "*benchmarks are switched off*"),
     ],

@@ -48,7 +48,7 @@ def add_automatically(item: pytest.Item) -> None:
 
 
 def name_as_benchmark(item: pytest.Item) -> None:
-    """Let ``--benchmark-only`` of pytest-benchmark run latency gates: it knows its tests by their fixtures."""
+    """Let ``--benchmark-only`` run latency gates: pytest-benchmark knows its tests by their fixtures."""
     if not getattr(item.config.option, "benchmark_only", False):
         return
     names: list[str] = getattr(item, "fixturenames", [])
