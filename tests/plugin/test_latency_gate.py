@@ -304,6 +304,22 @@ def test_what_else_can_be_claimed(served: Project) -> None:
     assert device["timed"] == "on the device"
 
 
+def test_a_rate_from_a_run_that_a_look_ended_has_the_level_of_that_look(served: Project) -> None:
+    tests = """
+    def test_both(ml_latency):
+        ml_latency.quantile_at_most(0.5, "5 s", batch_size=4, calls=[60, 80, 100], burst=1)
+        ml_latency.throughput_at_least(1, batch_size=4)
+    """
+    run(served, tests)
+    rates = [
+        measured
+        for gate_run in served.runs("latency.both")
+        for measured in (gate_run.evidence.measurements if gate_run.evidence else ())
+        if measured.metric == "throughput"
+    ]
+    assert [rate.confidence_level for rate in rates] == [pytest.approx(1 - 0.05 / 3)]
+
+
 def test_a_model_of_which_two_percent_of_calls_are_a_hundred_times_slower_is_refused(served: Project) -> None:
     """p99 and p99.9 pass none; the median is as good as ever."""
     served.write(

@@ -15,6 +15,7 @@ from pytest_prodml.plugin.latency_model import Setting, TimedModel, void_evidenc
 from pytest_prodml.plugin.latency_process import ProcessLatency
 from pytest_prodml.plugin.latency_ratios import RatioLatency
 from pytest_prodml.plugin.quantities import seconds
+from pytest_prodml.plugin.verdicts import Tail
 from pytest_prodml.records import Evidence
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ class _Run:
     looks: int
     burst: int | None
 
+    def at_each_look(self, tail: Tail) -> Tail:
+        """Return the keywords of a check of samples that a look may have ended: each has its share."""
+        from pytest_prodml.checks.latency.plan import level_of_each_look
+
+        return {**tail, "confidence_level": level_of_each_look(tail["confidence_level"], self.looks)}
+
 
 class LatencyGate(RatioLatency, ProcessLatency):
     """What the `ml_latency` fixture returns."""
@@ -44,7 +51,7 @@ class LatencyGate(RatioLatency, ProcessLatency):
     def __init__(self, request: pytest.FixtureRequest, model: object, data: object) -> None:
         __tracebackhide__ = True
         super().__init__(request, model, data)
-        self._runs: dict[tuple[Setting, int | None], _Run] = {}
+        self._runs: dict[Setting, _Run] = {}
 
     def quantile_at_most(
         self,
@@ -117,7 +124,7 @@ class LatencyGate(RatioLatency, ProcessLatency):
                 conditions=timed.conditions,
                 looks=run.looks,
                 look_sizes=timed.sizes,
-                burst=run.burst,
+                burst=run.burst if burst is None else burst,
                 group=model.group,
                 runtime=model.runtime,
                 **tail,
@@ -150,10 +157,11 @@ class LatencyGate(RatioLatency, ProcessLatency):
             model = self._timed_model(setting)
             if model.fell_back:
                 return void_evidence("throughput", rows_per_second, model, tail["gate_id"], at_least=True)
-            timed = self._windows(model)
+            run = self._windows(model)
+            timed = run.timed
             evidence = throughput_at_least(
                 rows_per_second, timed.samples, batch_size=batch_size, conditions=timed.conditions,
-                group=model.group, runtime=model.runtime, **tail,
+                group=model.group, runtime=model.runtime, **run.at_each_look(tail),
             )  # fmt: skip
             return self._with(evidence, model, timed)
 
@@ -190,10 +198,12 @@ class LatencyGate(RatioLatency, ProcessLatency):
             model = self._timed_model(setting)
             if model.fell_back:
                 return void_evidence("cost_per_million", limit, model, tail["gate_id"])
-            timed = self._windows(model)
+            run = self._windows(model)
+            timed = run.timed
             evidence = cost_per_million_at_most(
                 limit, timed.samples, batch_size=batch_size, price_per_hour=price, currency=currency,
-                conditions=timed.conditions, group=model.group, runtime=model.runtime, **tail,
+                conditions=timed.conditions, group=model.group, runtime=model.runtime,
+                **run.at_each_look(tail),
             )  # fmt: skip
             return self._with(evidence, model, timed)
 
@@ -212,7 +222,7 @@ class LatencyGate(RatioLatency, ProcessLatency):
         __tracebackhide__ = True
         from pytest_prodml.checks.latency.samples import longest_burst
 
-        known = self._runs.get((model.setting, burst))
+        known = self._runs.get(model.setting)
         if known is not None and (calls is None or len(known.timed.samples) >= _sizes(calls)[-1]):
             return known
         each = seconds_each(model.calls[0])
@@ -230,20 +240,20 @@ class LatencyGate(RatioLatency, ProcessLatency):
             self._request, model.calls, sizes=sizes, is_decided=is_decided, base=self._base(model)
         )
         run = _Run(timed=timed, looks=looks, burst=spread)
-        self._runs[model.setting, burst] = run
+        self._runs[model.setting] = run
         return run
 
-    def _windows(self, model: TimedModel) -> Timed:
+    def _windows(self, model: TimedModel) -> _Run:
         """Time calls for a rate: thirty windows of at least 50 ms and a call each."""
         __tracebackhide__ = True
-        known = self._runs.get((model.setting, None))
+        known = self._runs.get(model.setting)
         if known is not None:
-            return known.timed
+            return known
         each = max(seconds_each(model.calls[0]), 1e-9)
         count = _WINDOWS * min(max(1, round(_WINDOW_SECONDS / each)), _MOST_WINDOW_CALLS)
         timed = time_calls(self._request, model.calls, sizes=(count,), base=self._base(model))
-        self._runs[model.setting, None] = _Run(timed=timed, looks=1, burst=None)
-        return timed
+        self._runs[model.setting] = run = _Run(timed=timed, looks=1, burst=None)
+        return run
 
 
 def _planned(p: float, level: float, each: float, spread: int) -> tuple[int, ...]:
