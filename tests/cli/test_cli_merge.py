@@ -273,9 +273,17 @@ def test_a_model_that_changes_while_a_shard_runs(project: Project) -> None:
     assert merge(project, log) == 10
 
 
+TARGETS = """targets = ["gpu-a", "cpu-b"]
+[targets.gpu-a]
+min_processors = 1
+[targets.cpu-b]
+min_processors = 1
+"""
+
+
 def test_other_configuration_and_another_target(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     policy = (project.root / "policy.toml").read_text(encoding="utf-8")
-    project.write("policy.toml", policy + 'targets = ["gpu-a", "cpu-b"]\n')
+    project.write("policy.toml", policy + TARGETS)
     cpu = shard(project, "cpu", "-k", "one", "--prodml-target=cpu-b")
     gpu = shard(project, "gpu", "-k", "two", "--prodml-target=gpu-a")
     assert merge(project, cpu, gpu) == 0
