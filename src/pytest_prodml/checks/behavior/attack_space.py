@@ -28,6 +28,9 @@ Array: TypeAlias = npt.NDArray[np.float64]
 #: Standard deviations of a normal distribution in its interquartile range.
 _NORMAL_RANGE = 1.349
 
+#: What a number may differ from itself after it was divided and multiplied by a scale.
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Points:
@@ -107,7 +110,8 @@ class Space:
     def batch(self, points: Points, rows: Batch) -> Batch:
         """Return possible points as inputs; what can not change is that of `rows`."""
         if not is_frame(rows):
-            values = (points.numbers * self.scale).reshape(np.shape(rows))
+            flat = np.asarray(rows, dtype=np.float64).reshape(len(rows), -1)
+            values = _settled(points.numbers * self.scale, flat, self.low, self.high).reshape(np.shape(rows))
             return values.astype(np.asarray(self.like).dtype)
         import pandas as pd
 
@@ -121,6 +125,8 @@ class Space:
                 made = pd.Series(whole, index=own.index).astype(own.dtype)
                 changed[name] = made if not held.any() else made.where(~held, own)
             else:
+                before = own.to_numpy(dtype=np.float64, na_value=np.nan)
+                values = _settled(values, before, self.low[place], self.high[place])
                 changed[name] = pd.Series(values, index=own.index).astype(own.dtype)
         for place, name in enumerate(self.others):
             codes = points.codes[:, place]
@@ -142,6 +148,12 @@ class Space:
             most = apart.max(axis=1, initial=0.0)
             return np.asarray(np.maximum(most, other.max(axis=1, initial=0.0)))
         return np.asarray(np.sqrt((apart**2).sum(axis=1) + other.sum(axis=1)))
+
+
+def _settled(values: Array, own: Array, low: Array, high: Array) -> Array:
+    """Take back what a division and a product by the scale have rounded: no value beyond a bound by that."""
+    same = np.isclose(values, own, rtol=_ROUNDING, atol=0.0)
+    return np.asarray(np.where(same, own, np.clip(values, low, high)))
 
 
 def _codes(own: pd.Series, values: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
