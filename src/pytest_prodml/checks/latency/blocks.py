@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pytest_prodml.checks.counts import at_most as limited
 from pytest_prodml.checks.latency.references import VERSION, Reference
-from pytest_prodml.checks.latency.samples import METHOD, checked_samples, quantile_of
+from pytest_prodml.checks.timings import METHOD, checked_samples, quantile_of
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Evidence, JsonValue, Measurement
 from pytest_prodml.statistics.estimate import checked_level

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pytest_prodml.checks.counts import at_most as limited
-from pytest_prodml.checks.latency.samples import (
+from pytest_prodml.checks.latency.spawned import FLAGS, STAGES, Start
+from pytest_prodml.checks.timings import (
     METHOD,
     MOST_DRIFT,
     Samples,
@@ -18,7 +19,6 @@ from pytest_prodml.checks.latency.samples import (
     empirical,
     quantile_of,
 )
-from pytest_prodml.checks.latency.spawned import FLAGS, STAGES, Start
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Evidence, JsonValue, Measurement
 from pytest_prodml.statistics.estimate import checked_level

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_prodml.checks.counts import at_most as limited
-from pytest_prodml.checks.latency.samples import METHOD, empirical
 from pytest_prodml.checks.latency.spawned import FLAGS, Start
+from pytest_prodml.checks.timings import METHOD, empirical
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Evidence, JsonValue, Measurement
 from pytest_prodml.statistics.estimate import checked_level

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pytest_prodml.checks.counts import at_most as limited
 from pytest_prodml.checks.latency.conditions import Conditions
 from pytest_prodml.checks.latency.plan import level_of_each_look
-from pytest_prodml.checks.latency.samples import (
+from pytest_prodml.checks.timings import (
     LEAST_CLUSTERS,
     METHOD,
     MOST_DRIFT,

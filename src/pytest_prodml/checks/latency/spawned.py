@@ -10,9 +10,6 @@ import contextlib
 import json
 import marshal
 import math
-import os
-import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pytest_prodml.adapters.processes import end_of, end_with_group, inherited_variables
 from pytest_prodml.checks.latency.programs import Program
 from pytest_prodml.checks.latency.worker import ANSWERED
 from pytest_prodml.errors import InputError
@@ -33,31 +31,10 @@ STAGES = ("interpreter", "imports", "load", "input", "first_prediction")
 #: The script's directory must not hide modules of the standard library.
 FLAGS = ("-P",)
 _WORKER = Path(__file__).with_name("worker.py")
-_GRACE_SECONDS = 10.0
-#: A process that has closed its answers ends within this, or is ended: its status is worth a moment.
-_LAST_WORDS_SECONDS = 1.0
 _MOST_ANSWER = 2**22
-_MOST_TEXT = 300
-_QUOTED_PATH = re.compile(r"""(['"])(?:[A-Za-z]:)?[\\/][^'"]*[\\/]([^'"\\/]*)\1""")
-_DIRECTORIES = re.compile(r"""(?<!\w)(?:[A-Za-z]:)?[\\/](?:[^\s'"\\/]+[\\/])+""")
 #: Python takes all memory from `malloc`, from the one arena that glibc tells the use of. Its own pools, which
 #: keep what is freed, would take in a slow leak without growing.
 _EXACT_MALLOC = {"PYTHONMALLOC": "malloc", "MALLOC_ARENA_MAX": "1"}
-#: Settings of tests, of their coverage and of debugging, which no service has; and secrets of this run.
-_LEFT_OUT_PREFIXES = ("PYTEST_", "COV_CORE_", "COVERAGE_", "PRODML_")
-_LEFT_OUT = frozenset(
-    {
-        "PYTHONBREAKPOINT",
-        "PYTHONDEBUG",
-        "PYTHONDEVMODE",
-        "PYTHONFAULTHANDLER",
-        "PYTHONINSPECT",
-        "PYTHONPROFILEIMPORTTIME",
-        "PYTHONTRACEMALLOC",
-        "PYTHONVERBOSE",
-        "PYTHONWARNINGS",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,12 +119,7 @@ def start_many(program: Program, count: int, work: Work, *, process_seconds: flo
 
 
 def _variables(directory: Path) -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in _LEFT_OUT and not name.startswith(_LEFT_OUT_PREFIXES)
-    }
-    return kept | {"TMPDIR": str(directory), "TEMP": str(directory), "TMP": str(directory)}
+    return inherited_variables() | {"TMPDIR": str(directory), "TEMP": str(directory), "TMP": str(directory)}
 
 
 def _start(
@@ -178,7 +150,7 @@ def _start(
         is_late = exchange.thread.is_alive()
     finally:
         # Whatever ended the exchange, Ctrl-C and pytest-timeout included.
-        _end(process, may_end_by_itself=exchange.is_over and not exchange.answer)
+        end_with_group(process, may_end_by_itself=exchange.is_over and not exchange.answer)
     if is_late:
         raise InputError(
             f"a fresh process took more than {process_seconds:g} s, and was ended "
@@ -187,7 +159,9 @@ def _start(
             hint="raise process_seconds if it needs so long",
         )
     if exchange.seconds is None or not exchange.answer:
-        raise InputError(f"a fresh process {_end_of(process, directory)}", where=program.name)
+        raise InputError(
+            f"a fresh process {end_of(process.returncode, directory / 'stderr')}", where=program.name
+        )
     started = _checked(_parsed(exchange.answer), exchange.seconds)
     if started is None:
         raise InputError("a fresh process told nonsense", where=program.name)
@@ -223,56 +197,6 @@ class _Exchange:
             if line == ANSWERED:
                 self.seconds = seconds
                 self.answer = told.readline(_MOST_ANSWER)
-
-
-def _end(process: subprocess.Popen[bytes], *, may_end_by_itself: bool) -> None:
-    """End a process with all that it started."""
-    if sys.platform == "win32":
-        if may_end_by_itself:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_LAST_WORDS_SECONDS)
-        process.kill()
-    else:
-        end = time.monotonic() + (_LAST_WORDS_SECONDS if may_end_by_itself else 0.0)
-        # Looked at, not waited for: until then its pid is its group's id and nobody else's.
-        look = os.WEXITED | os.WNOWAIT | os.WNOHANG
-        # Where SIGCHLD is ignored, there is nothing left to look at.
-        with contextlib.suppress(ChildProcessError):
-            while os.waitid(os.P_PID, process.pid, look) is None and time.monotonic() < end:
-                time.sleep(0.005)
-        with contextlib.suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.wait(_GRACE_SECONDS)
-
-
-def _end_of(process: subprocess.Popen[bytes], directory: Path) -> str:
-    status = process.returncode
-    if status < 0:
-        how = f"was ended by {_signal_name(-status)}"
-    elif status > 0:
-        how = f"ended with status {status}"
-    else:
-        how = "ended without an answer"
-    told = _last_words(directory / "stderr")
-    return f"{how}: {told}" if told else how
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-def _last_words(file: Path) -> str:
-    """Return the last lines that a process wrote, without those of a traceback and without directories."""
-    with file.open("rb") as written:
-        written.seek(max(0, file.stat().st_size - 8 * _MOST_TEXT))
-        text = written.read().decode("utf-8", "replace")
-    lines = [line for line in text.splitlines() if line.strip() and not line[0].isspace()]
-    shown = " ".join(line for line in lines[-3:] if not line.startswith("Traceback"))
-    shown = _DIRECTORIES.sub("", _QUOTED_PATH.sub(r"\1\2\1", shown))
-    return "".join(c if c.isprintable() else " " for c in shown)[-_MOST_TEXT:]
 
 
 def _parsed(data: bytes) -> Any:  # noqa: ANN401 - whatever the process wrote

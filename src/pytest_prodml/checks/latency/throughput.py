@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pytest_prodml._lazy import require
 from pytest_prodml.checks.latency.conditions import Conditions
-from pytest_prodml.checks.latency.samples import Samples, checked_samples
+from pytest_prodml.checks.timings import Samples, checked_samples
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Comparison, Criterion, Evidence, JsonValue, Measurement
 from pytest_prodml.statistics.estimate import checked_level

@@ -29,7 +29,7 @@ from pytest_prodml.errors import InputError
 from pytest_prodml.policy.judge import judge_criteria
 from pytest_prodml.records import Evidence, Measurement, Outcome
 
-CREDIT = Path(__file__).parents[2] / "example_project" / "data" / "credit_default.csv.gz"
+CREDIT = Path(__file__).parents[3] / "example_project" / "data" / "credit_default.csv.gz"
 
 
 @pytest.fixture(autouse=True, scope="module")
