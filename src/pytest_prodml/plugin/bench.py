@@ -91,7 +91,7 @@ def time_calls(
     """
     __tracebackhide__ = True
     from pytest_prodml.checks.latency.conditions import Watch
-    from pytest_prodml.checks.latency.samples import MOST_DRIFT, checked_samples, drift_of
+    from pytest_prodml.checks.timings import MOST_DRIFT, checked_samples, drift_of
 
     benchmark = benchmark_of(request)
     warmup = warm_up(calls[0])

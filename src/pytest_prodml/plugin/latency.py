@@ -220,7 +220,7 @@ class LatencyGate(RatioLatency, ProcessLatency):
     ) -> _Run:
         """Time the calls of a setting, or return what this test has timed already."""
         __tracebackhide__ = True
-        from pytest_prodml.checks.latency.samples import longest_burst
+        from pytest_prodml.checks.timings import longest_burst
 
         known = self._runs.get(model.setting)
         if known is not None and (calls is None or len(known.timed.samples) >= _sizes(calls)[-1]):

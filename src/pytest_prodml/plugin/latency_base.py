@@ -91,7 +91,7 @@ class LatencyBound(ModelBound):
             return []
         from pytest_prodml.checks.latency.blocks import reference_time
         from pytest_prodml.checks.latency.references import reference, time_reference
-        from pytest_prodml.checks.latency.samples import checked_samples
+        from pytest_prodml.checks.timings import checked_samples
 
         return [
             reference_time(
