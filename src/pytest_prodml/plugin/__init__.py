@@ -24,6 +24,7 @@ from pytest_prodml.plugin.fixtures import (
     prodml_pipeline,
     prodml_reference,
     prodml_schema,
+    prodml_server,
     prodml_target,
     prodml_test,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "prodml_pipeline",
     "prodml_reference",
     "prodml_schema",
+    "prodml_server",
     "prodml_target",
     "prodml_test",
 ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_prodml.adapters.serving.served import ServedModel
     from pytest_prodml.plugin.behavior import BehaviorGate
     from pytest_prodml.plugin.data import DataGate
     from pytest_prodml.plugin.fairness import FairnessGate
@@ -50,6 +51,17 @@ def prodml_pipeline(pytestconfig: pytest.Config) -> Any:  # noqa: ANN401 - whate
     from pytest_prodml.plugin.subjects import default_pipeline
 
     return default_pipeline(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def prodml_server(pytestconfig: pytest.Config) -> ServedModel:
+    """Say how the model is served. Default: [tool.prodml.server]. Each check starts a server of its own.
+
+    `with prodml_server.running() as endpoint:` starts one for a test of yours; `endpoint.url` is where.
+    """
+    from pytest_prodml.plugin.server_source import default_server
+
+    return default_server(pytestconfig)
 
 
 @pytest.fixture(scope="session")

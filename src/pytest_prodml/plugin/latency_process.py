@@ -13,11 +13,10 @@ from pytest_prodml.errors import InputError
 from pytest_prodml.plugin.latency_base import LatencyBound
 from pytest_prodml.plugin.latency_model import Setting, TimedModel, void_evidence
 from pytest_prodml.plugin.quantities import seconds, size_in_bytes
+from pytest_prodml.plugin.subjects import import_paths
 from pytest_prodml.records import Evidence, JsonValue
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
 
     from pytest_prodml.adapters.arrays import Array
@@ -306,7 +305,7 @@ class ProcessLatency(LatencyBound):
                 hint="the entry makes the prediction, and its callable has its own rows",
             )
         root = self._context.settings.root
-        paths = (root, *_import_paths(self._context.config))
+        paths = import_paths(self._context.config)
         return _Cell(program=EntryProgram(entry=entry, root=root, paths=paths), group=entry, model=None)
 
     def _onnx_cell(self, setting: Setting) -> _Cell:
@@ -358,14 +357,6 @@ def _parts(predictor: OnnxPredictor, rows: pd.DataFrame) -> list[dict[str, Array
         {name: values[start : start + size] for name, values in feed.items()}
         for start in range(0, len(rows), size)
     ]
-
-
-def _import_paths(config: pytest.Config) -> list[Path]:
-    """Return the ini value ``pythonpath``; nothing where pytest's plugin of that is switched off."""
-    try:
-        return list(config.getini("pythonpath"))
-    except (KeyError, ValueError):
-        return []
 
 
 def _names(value: JsonValue) -> list[str]:

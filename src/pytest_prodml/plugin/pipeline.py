@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from pytest_prodml.plugin.served_load import ServedLoad
+from pytest_prodml.plugin.served_requests import ServedRequests
 from pytest_prodml.plugin.tables import SkewOfTables
 from pytest_prodml.records import Evidence
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from pytest_prodml.adapters.predictor import Predictor
 
-class PipelineGate(SkewOfTables):
+
+class PipelineGate(SkewOfTables, ServedLoad, ServedRequests):
     """What the `ml_pipeline` fixture returns."""
 
     def parity(
@@ -31,7 +36,8 @@ class PipelineGate(SkewOfTables):
         reference : object
             The model that is right by definition, for example the trained one.
         candidate : object, optional
-            The model that shall serve; default the fixture `prodml_model`.
+            The model that shall serve; default the fixture `prodml_model`. Either may be what the fixture
+            `prodml_server` returns: it is started, and asked as clients ask.
         data : table, optional
             Rows to compare on; default the fixture `prodml_test`.
         atol, at_most_flips, tie_margin
@@ -41,21 +47,30 @@ class PipelineGate(SkewOfTables):
         from pytest_prodml.checks.pipeline import parity
 
         fixture = self._request.getfixturevalue
-        first = self._context.predictor(reference)
-        second = self._context.predictor(fixture("prodml_model") if candidate is None else candidate)
         rows = self._context.dataset(fixture("prodml_test") if data is None else data, "test")
-        return self._session.settle(
-            lambda: parity(
-                first,
-                second,
-                rows,
-                atol=atol,
-                at_most_flips=at_most_flips,
-                threshold=self._context.settings.model.threshold,
-                tie_margin=tie_margin,
-                **self._session.tail,
-            )
-        )
+
+        def check() -> Evidence:
+            with contextlib.ExitStack() as running:
+                return parity(
+                    self._form(reference, running),
+                    self._form(fixture("prodml_model") if candidate is None else candidate, running),
+                    rows,
+                    atol=atol,
+                    at_most_flips=at_most_flips,
+                    threshold=self._context.settings.model.threshold,
+                    tie_margin=tie_margin,
+                    **self._session.tail,
+                )
+
+        return self._session.settle(check)
+
+    def _form(self, model: object, running: contextlib.ExitStack) -> Predictor:
+        """Return a model as the checks know models; one that is served is started first."""
+        from pytest_prodml.adapters.serving.served import ServedModel
+
+        if isinstance(model, ServedModel):
+            return running.enter_context(model.running()).predictor()
+        return self._context.predictor(model)
 
     def agrees(self, expected: npt.ArrayLike, actual: npt.ArrayLike, *, atol: float = 1e-6) -> Evidence:
         """Show that two arrays hold the same answers, for example the model's and the service's.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -17,6 +18,9 @@ from pytest_prodml.policy.targets import target_problems
 from pytest_prodml.records import HardwareTarget
 
 _LARGEST_INTEGER = 2**53 - 1
+_PROTOCOLS = ("json", "open_inference", "mlflow")
+#: What an answer of a served model can be traced to.
+_TRACED = ("model", "code", "data")
 #: Beside the tests that use them, for version control.
 DEFAULT_COUNTEREXAMPLES = ".prodml/counterexamples"
 
@@ -28,12 +32,16 @@ class ModelSettings:
     `positive_label` is the class that the score is about; None means 1 in the labels, and of a classifier's
     classes the second. A row counts as positive when its score reaches `threshold`; None leaves the decision
     to the model. `favorable_label` is the decision that a person hopes for; None means the positive one.
+    A pickle is opened only with `allow_pickle`, and only if its instructions name nothing but what the
+    built-in list and `allow` (``"package.module.Class"``) allow.
     """
 
     path: str | None = None
     name: str | None = None
     version: str = "unspecified"
     adapter: str | None = None
+    allow_pickle: bool = False
+    allow: tuple[str, ...] = ()
     positive_label: int | str | bool | None = None
     favorable_label: int | str | bool | None = None
     threshold: float | None = None
@@ -108,6 +116,39 @@ class LatencySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """`[tool.prodml.server]`: how the model is served, and how it is asked.
+
+    One of `app` (``"module:app"``, served by uvicorn), `command` (with ``{port}``) and `url`. `ready` is the
+    path that answers 200 when it is. `protocol` is ``json``, ``open_inference`` or ``mlflow``; of ``json``
+    `path` is where requests go, and `encode` and `decode` (``"module:function"``) lead from a frame to JSON
+    and from JSON to scores. `model`, `version`, `inputs` and `output` name what the protocol asks for.
+    `trace` says in which header of an answer the digest of the model, the revision of the code and that of
+    the data stand.
+    """
+
+    app: str | None = None
+    command: tuple[str, ...] = ()
+    url: str | None = None
+    ready: str | None = None
+    protocol: str = "json"
+    path: str | None = None
+    model: str | None = None
+    version: str | None = None
+    inputs: str = "columns"
+    output: str | None = None
+    encode: str | None = None
+    decode: str | None = None
+    rows_per_request: int = 1
+    trace: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    workers: int = 1
+    uvicorn: Mapping[str, int | float | str | bool] = field(default_factory=dict)
+    startup_seconds: float = 30.0
+    allow_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
     """The keys of the configuration file."""
 
@@ -128,6 +169,7 @@ class _File:
     deepchecks: DeepchecksSettings = field(default_factory=DeepchecksSettings)
     behavior: BehaviorSettings = field(default_factory=BehaviorSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
+    server: ServerSettings = field(default_factory=ServerSettings)
     targets: Mapping[str, HardwareTarget] = field(default_factory=dict)
 
 
@@ -159,6 +201,7 @@ class Settings:
     deepchecks: DeepchecksSettings = field(default_factory=DeepchecksSettings)
     behavior: BehaviorSettings = field(default_factory=BehaviorSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
+    server: ServerSettings = field(default_factory=ServerSettings)
     targets: Mapping[str, HardwareTarget] = field(default_factory=dict)
     shard: str | None = None
     serial: int | None = None
@@ -224,6 +267,7 @@ def load_settings(root: Path, given: Mapping[str, str | bool]) -> Settings:
         deepchecks=file.deepchecks,
         behavior=file.behavior,
         latency=file.latency,
+        server=file.server,
         targets=file.targets,
         shard=shard,
         serial=serial,
@@ -305,6 +349,7 @@ def _problems(file: _File) -> list[str]:
     if not file.behavior.counterexamples.strip():
         problems.append("expected a directory, got an empty text @ $.behavior.counterexamples")
     problems += _latency_problems(file.latency)
+    problems += _server_problems(file.server)
     problems += target_problems(file.targets, "$.targets")
     return problems + look_problems(file.looks) + _deepchecks_problems(file.deepchecks)
 
@@ -318,6 +363,23 @@ def _latency_problems(settings: LatencySettings) -> list[str]:
     if not all(settings.providers) or len(set(settings.providers)) < len(settings.providers):
         found = list(settings.providers)
         problems.append(f"expected different execution providers, got {found} @ $.latency.providers")
+    return problems
+
+
+def _server_problems(settings: ServerSettings) -> list[str]:
+    problems = []
+    given = [name for name in ("app", "command", "url") if getattr(settings, name)]
+    if len(given) > 1:
+        problems.append(f"a server is one of app, command and url, got {' and '.join(given)} @ $.server")
+    if settings.protocol not in _PROTOCOLS:
+        near = difflib.get_close_matches(settings.protocol, _PROTOCOLS, n=1)
+        known = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(_PROTOCOLS)}"
+        problems.append(f"there is no protocol {settings.protocol!r}; {known} @ $.server.protocol")
+    if settings.rows_per_request < 1 or settings.workers < 1 or not settings.startup_seconds > 0:
+        problems.append("expected rows_per_request, workers and startup_seconds above 0 @ $.server")
+    unknown = [name for name in settings.trace if name not in _TRACED]
+    if unknown:
+        problems.append(f"expected {', '.join(_TRACED)}, got {unknown[0]!r} @ $.server.trace")
     return problems
 
 

@@ -108,6 +108,14 @@ def default_pipeline(config: pytest.Config) -> Callable[..., object]:
     return called
 
 
+def import_paths(config: pytest.Config) -> tuple[Path, ...]:
+    """Return where a project's modules are: its root, and the ini value ``pythonpath``."""
+    try:
+        return (config.rootpath, *config.getini("pythonpath"))
+    except (KeyError, ValueError):
+        return (config.rootpath,)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """The hardware under the tests: what it is declared to stand for, and what was found there."""
