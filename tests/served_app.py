@@ -5,7 +5,8 @@ A service of four slots that work for 20 ms each answers 200 requests a second. 
 FAULT: "" (healthy), "queues" (without bound), "defaults" (200 with a score for what it can not read), "crashes"
 (500 for it), "dies" (ends at it), "drops" (ends at once at SIGTERM), "stale" (keeps the model that it loaded
 first), "eager" (serves a new model before it has looked at it), "refitted" (scales by what it sees),
-"forgets" (does not say which model answered), "leaks", "slows".
+"forgets" (does not say which model answered), "leaks", "slows", "stalls" (once, for half a second), "lies" (says
+that another model answered), "hangs" (never ready).
 MODEL: a file that holds two weights, or names the file that does (a pointer).
 """
 
@@ -17,6 +18,7 @@ import json
 import math
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ WORK_SECONDS = float(os.environ.get("WORK_SECONDS", "0"))
 SLOTS = 4
 MOST_IN_FLIGHT = 12
 LARGEST = 100_000
+STALL_AT = 400
 
 
 class BadRequestError(Exception):
@@ -66,6 +69,7 @@ class Service:
         self.named = path.read_text() if self.pointer else ""
         self.slots = asyncio.Semaphore(SLOTS)
         self.in_flight = 0
+        self.answered = 0
         self.seen: list[float] = []
         self.kept: list[bytes] = []
 
@@ -139,7 +143,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     data = json.dumps(answer).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode())]
     if digest and FAULT != "forgets":
-        headers.append((b"x-model-digest", digest.encode()))
+        headers.append((b"x-model-digest", b"sha256:0" if FAULT == "lies" else digest.encode()))
     if status == 429:
         headers.append((b"retry-after", b"1"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -148,7 +152,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _handle(service: Service, scope: Scope, receive: Receive) -> tuple[int, dict[str, Any], str]:
     if (scope["method"], scope["path"]) == ("GET", "/ready"):
-        return 200, {}, ""
+        return 503 if FAULT == "hangs" else 200, {}, ""
     if scope["path"] != "/score":
         return 404, {"error": "POST /score"}, ""
     if scope["method"] != "POST":
@@ -174,6 +178,9 @@ async def _handle(service: Service, scope: Scope, receive: Receive) -> tuple[int
 
 async def _score(service: Service, body: bytes) -> tuple[int, dict[str, Any], str]:
     try:
+        service.answered += 1
+        if FAULT == "stalls" and service.answered == STALL_AT:
+            time.sleep(0.5)  # noqa: ASYNC251 - that nothing else goes on is the fault
         if FAULT == "leaks":
             service.kept.append(os.urandom(20_000))
         if WORK_SECONDS:

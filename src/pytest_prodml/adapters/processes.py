@@ -43,7 +43,9 @@ def inherited_variables() -> dict[str, str]:
     }
 
 
-def end_with_group(process: subprocess.Popen[bytes], *, may_end_by_itself: bool = False) -> None:
+def end_with_group(
+    process: subprocess.Popen[bytes], *, may_end_by_itself: bool = False, seconds: float = _LAST_WORDS_SECONDS
+) -> bool:
     """End a process that was started in a session of its own, with all that it started.
 
     Parameters
@@ -51,24 +53,36 @@ def end_with_group(process: subprocess.Popen[bytes], *, may_end_by_itself: bool 
     process : Popen
         Made with ``start_new_session=True``.
     may_end_by_itself : bool
-        Give it a second for that: its exit status tells more than the signal that ended it.
+        Give it time for that: its exit status tells more than the signal that ended it.
+    seconds : float
+        How much.
+
+    Returns
+    -------
+    bool
+        Whether it had ended by itself.
     """
+    has_ended = False
     if sys.platform == "win32":
         if may_end_by_itself:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_LAST_WORDS_SECONDS)
+                process.wait(seconds)
+        has_ended = process.returncode is not None
         process.kill()
     else:
-        end = time.monotonic() + (_LAST_WORDS_SECONDS if may_end_by_itself else 0.0)
+        end = time.monotonic() + (seconds if may_end_by_itself else 0.0)
         # Looked at, not waited for: until then its pid is its group's id and nobody else's.
         look = os.WEXITED | os.WNOWAIT | os.WNOHANG
         # Where SIGCHLD is ignored, there is nothing left to look at.
         with contextlib.suppress(ChildProcessError):
-            while os.waitid(os.P_PID, process.pid, look) is None and time.monotonic() < end:
+            while not (has_ended := os.waitid(os.P_PID, process.pid, look) is not None):
+                if time.monotonic() >= end:
+                    break
                 time.sleep(0.005)
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
     process.wait(_GRACE_SECONDS)
+    return has_ended
 
 
 def end_of(status: int, stderr: Path) -> str:

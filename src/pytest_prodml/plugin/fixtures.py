@@ -47,8 +47,13 @@ def prodml_baseline(pytestconfig: pytest.Config) -> Any:  # noqa: ANN401 - any m
 
 @pytest.fixture(scope="session")
 def prodml_pipeline(pytestconfig: pytest.Config) -> Any:  # noqa: ANN401 - whatever the project named
-    """Provide the function that makes the model. Default: `pipeline` of [tool.prodml], "module:function"."""
-    from pytest_prodml.plugin.subjects import default_pipeline
+    """Provide what makes the model. Default: `pipeline` of [tool.prodml].
+
+    `prodml_pipeline.run()` runs it in a fresh process; a function can be called here, too. Override it to
+    return a function, ``"module:function"``, commands by the name of their stage, ``"kedro: path"``,
+    ``"dagster: module:job"`` or ``"airflow: module:dag"``.
+    """
+    from pytest_prodml.plugin.pipeline_source import default_pipeline
 
     return default_pipeline(pytestconfig)
 

@@ -63,6 +63,13 @@ def declare(parser: pytest.Parser) -> None:
         group.addoption(option, metavar=metavar, default=None, help=f"With --prodml: {what}.")
         parser.addini(f"prodml_{name}", f"{what} (like {option})", default="")
     group.addoption(
+        "--prodml-update-golden",
+        action="store_true",
+        default=False,
+        help="Freeze golden records anew with the answers of this run, for a person to look at and commit. "
+        "Refused in CI (the variable CI), and no gate passes by it.",
+    )
+    group.addoption(
         "--prodml-no-sign",
         action="store_true",
         default=False,

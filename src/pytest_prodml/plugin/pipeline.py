@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from pytest_prodml.plugin.pipeline_runs import PipelineRuns
 from pytest_prodml.plugin.served_load import ServedLoad
 from pytest_prodml.plugin.served_requests import ServedRequests
 from pytest_prodml.plugin.tables import SkewOfTables
@@ -13,10 +14,8 @@ from pytest_prodml.records import Evidence
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from pytest_prodml.adapters.predictor import Predictor
 
-
-class PipelineGate(SkewOfTables, ServedLoad, ServedRequests):
+class PipelineGate(SkewOfTables, PipelineRuns, ServedLoad, ServedRequests):
     """What the `ml_pipeline` fixture returns."""
 
     def parity(
@@ -63,14 +62,6 @@ class PipelineGate(SkewOfTables, ServedLoad, ServedRequests):
                 )
 
         return self._session.settle(check)
-
-    def _form(self, model: object, running: contextlib.ExitStack) -> Predictor:
-        """Return a model as the checks know models; one that is served is started first."""
-        from pytest_prodml.adapters.serving.served import ServedModel
-
-        if isinstance(model, ServedModel):
-            return running.enter_context(model.running()).predictor()
-        return self._context.predictor(model)
 
     def agrees(self, expected: npt.ArrayLike, actual: npt.ArrayLike, *, atol: float = 1e-6) -> Evidence:
         """Show that two arrays hold the same answers, for example the model's and the service's.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,38 +73,6 @@ def default_baseline(config: pytest.Config) -> Predictor:
             hint="give the model that serves today",
         )
     return baseline
-
-
-def default_pipeline(config: pytest.Config) -> Callable[..., object]:
-    """Import the configured ``module:function``.
-
-    Raises
-    ------
-    ConfigurationError
-        If none is configured, or it can not be imported or called.
-    """
-    __tracebackhide__ = True
-    context = context_of(config)
-    named = context.settings.pipeline
-    if named is None:
-        raise ConfigurationError(
-            "no pipeline is configured",
-            where=context.settings.source,
-            hint='set pipeline = "module:function", or override the fixture prodml_pipeline in conftest.py',
-        )
-    module, _, name = named.partition(":")
-    try:
-        function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(
-            f"the pipeline {named!r} can not be imported: {error}",
-            where=context.settings.source,
-            hint='name it as "module:function"; the module must be importable (ini pythonpath)',
-        ) from None
-    if not callable(function):
-        raise ConfigurationError(f"the pipeline {named!r} is not a function", where=context.settings.source)
-    called: Callable[..., object] = function
-    return called
 
 
 def import_paths(config: pytest.Config) -> tuple[Path, ...]:

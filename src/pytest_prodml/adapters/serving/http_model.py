@@ -49,6 +49,7 @@ class HttpPredictor:
     subject: Subject | None = None
     device: str = "served"
     _local: threading.local = field(default_factory=threading.local, repr=False, compare=False)
+    _opened: list[http.client.HTTPConnection] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def description(self) -> str:
@@ -89,11 +90,9 @@ class HttpPredictor:
         }
 
     def close(self) -> None:
-        """Close this thread's connection."""
-        connection = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            self._local.connection = None
+        """Close all connections; the next question opens another."""
+        while self._opened:
+            self._opened.pop().close()
 
     def _bodies(self, rows: pd.DataFrame) -> list[tuple[bytes, int]]:
         step = self.rows_per_request
@@ -117,11 +116,11 @@ class HttpPredictor:
 
     def _exchange(self, body: bytes) -> tuple[int, bytes]:
         connection = getattr(self._local, "connection", None)
-        is_new = connection is None
+        is_new = connection is None or connection.sock is None
         if connection is None:
-            connection = self._local.connection = http.client.HTTPConnection(
-                self.host, self.port, timeout=_SECONDS
-            )
+            connection = http.client.HTTPConnection(self.host, self.port, timeout=_SECONDS)
+            self._local.connection = connection
+            self._opened.append(connection)
         try:
             connection.request(
                 "POST",
@@ -132,7 +131,8 @@ class HttpPredictor:
             answer = connection.getresponse()
             return answer.status, answer.read(_MOST_ANSWER)
         except (OSError, http.client.HTTPException) as error:
-            self.close()
+            # The next question opens it again.
+            connection.close()
             # A server closes connections that were idle for some time.
             if not is_new and isinstance(error, (http.client.RemoteDisconnected, ConnectionError)):
                 return self._exchange(body)

@@ -53,7 +53,11 @@ class ServedModel:
     def running(self) -> Iterator[Endpoint]:
         """Start the server, wait until it is ready, and end it for sure."""
         with self.server.running() as running:
-            yield Endpoint(self, running)
+            endpoint = Endpoint(self, running)
+            try:
+                yield endpoint
+            finally:
+                endpoint.close()
 
 
 class Endpoint:
@@ -62,6 +66,7 @@ class Endpoint:
     def __init__(self, served: ServedModel, server: RunningServer) -> None:
         self.served = served
         self.server = server
+        self._asking: list[HttpPredictor] = []
 
     @property
     def url(self) -> str:
@@ -80,12 +85,19 @@ class Endpoint:
 
     def predictor(self) -> HttpPredictor:
         """Return the model as the checks know models."""
-        return HttpPredictor(
+        asking = HttpPredictor(
             host=self.server.host,
             port=self.server.port,
             protocol=self.served.protocol,
             rows_per_request=self.served.rows_per_request,
         )
+        self._asking.append(asking)
+        return asking
+
+    def close(self) -> None:
+        """Close the connections of the predictors that were made here."""
+        for asking in self._asking:
+            asking.close()
 
     def batches(self, frame: pd.DataFrame, *, seed: int, most: int = _MOST_REQUESTS) -> list[pd.DataFrame]:
         """Return rows for different requests: no row twice.
