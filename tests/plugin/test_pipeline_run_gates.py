@@ -231,3 +231,38 @@ def test_golden_records_are_not_frozen_in_ci(made: Project, monkeypatch: pytest.
     assert "not frozen anew in CI" in result.stdout.str()
     assert not (made.root / "scores.jsonl").exists()
     assert made.verdict("pipeline.one").outcome is not Outcome.PASS
+
+
+CHAMPION = """
+class Champion:
+    def __init__(self, shift):
+        self.shift = shift
+
+    def predict_proba(self, rows):
+        score = 1 / (1 + np.exp(-(rows["a"] / 3 - 0.7 * rows["b"] + self.shift)))
+        return np.column_stack([1 - score, score])
+
+@pytest.fixture(scope="session")
+def prodml_baseline():
+    return Champion(0.0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome", "recorded"),
+    [
+        ("agrees_with(at_least=0.9)", Outcome.PASS, 1),
+        ("agrees_with(conftest.Champion(3.0), at_least=0.9)", Outcome.FAIL, 1),
+        ('agrees_with(at_least=0.9, metric="accuracy", margin=0.05, latency_ratio=3.0)', Outcome.PASS, 3),
+    ],
+)
+def test_a_challenger_is_compared_with_the_champion(
+    made: Project, body: str, outcome: Outcome, recorded: int
+) -> None:
+    made.write("conftest.py", MODEL + CHAMPION)
+    made.write("test_one.py", f"import conftest\n\ndef test_one(ml_pipeline):\n    ml_pipeline.{body}\n")
+    result = made.run("test_one.py")
+    (run,) = made.runs("pipeline.one")
+    assert run.evidence is not None, result.stdout.str()
+    assert made.verdict("pipeline.one").outcome is outcome, result.stdout.str()
+    assert len(run.evidence.criteria) == recorded
