@@ -47,6 +47,7 @@ class Scorer:
         # What the model was built for travels in its file, so no setting of the service can contradict it.
         self.release = credit.RELEASES[metadata["release"]]
         self.threshold = float(metadata["threshold"])
+        self.training_data = metadata["training_data_sha256"]
 
     def score(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return risk and decision of one raw record.

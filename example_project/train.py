@@ -145,26 +145,27 @@ def _log_odds(risk: npt.ArrayLike) -> Scores:
     return odds
 
 
-def save(model: Model, splits: Splits) -> None:
-    """Write the ONNX file and the splits, byte for byte the same each time."""
-    BUILD.mkdir(exist_ok=True)
+def save(model: Model, splits: Splits, root: Path = ROOT) -> None:
+    """Write the ONNX file and the splits under `root`, byte for byte the same each time."""
+    build, path = root / BUILD.relative_to(ROOT), root / MODEL.relative_to(ROOT)
+    build.mkdir(exist_ok=True)
     for name, frame in (("train", splits.train), ("test", splits.test)):
         groups = frame.assign(
             age_band=credit.age_band(frame["age"]),
             over_60=np.where(frame["age"] > 60, "yes", "no"),
         )
         # A fixed time in the gzip header: the digest of the file goes into the certificate.
-        groups.to_csv(BUILD / f"{name}.csv.gz", index=False, compression={"method": "gzip", "mtime": 0})
+        groups.to_csv(build / f"{name}.csv.gz", index=False, compression={"method": "gzip", "mtime": 0})
     metadata = {
         "release": model.release.name,
         "threshold": str(credit.THRESHOLD),
         "seed": str(SEED),
-        "training_data_sha256": hashlib.sha256((BUILD / "train.csv.gz").read_bytes()).hexdigest(),
+        "training_data_sha256": hashlib.sha256((build / "train.csv.gz").read_bytes()).hexdigest(),
     }
     data = export(model.pipeline, model.age_offsets, metadata)
-    MODEL.parent.mkdir(exist_ok=True)
-    MODEL.write_bytes(data)
-    print(f"release {model.release.name}: {MODEL.relative_to(ROOT)}, {len(data):,} bytes")
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    print(f"release {model.release.name}: {path.relative_to(root)}, {len(data):,} bytes")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,9 @@ from pytest_prodml.plugin.context import context_of
 from pytest_prodml.plugin.subjects import ModelOnData
 from pytest_prodml.plugin.verdicts import GateSession, Tail, session_of
 from pytest_prodml.records import Burden, Evidence
+
+if TYPE_CHECKING:
+    from pytest_prodml.adapters.tables import Dataset
 
 
 class Bound:
@@ -36,6 +40,13 @@ class Bound:
                 hint="a gate can ask for more confidence, never for less",
             )
         return {**tail, "confidence_level": level}
+
+    def _dataset(self, data: object) -> Dataset:
+        """Return rows to ask a model for: those of `prodml_test`, or others, which need no labels."""
+        __tracebackhide__ = True
+        if data is None:
+            return self._context.dataset(self._request.getfixturevalue("prodml_test"), "test")
+        return self._context.dataset(data, "rows")
 
     def _burden(self, burden: str | None) -> str:
         """Return who has to prove it: what the check says, else the policy."""

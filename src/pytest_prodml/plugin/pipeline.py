@@ -47,7 +47,7 @@ class PipelineGate(SkewOfTables, PipelineRuns, ServedLoad, ServedRequests):
         from pytest_prodml.checks.pipeline import parity
 
         fixture = self._request.getfixturevalue
-        rows = self._context.dataset(fixture("prodml_test") if data is None else data, "test")
+        rows = self._dataset(data)
 
         def check() -> Evidence:
             with contextlib.ExitStack() as running:

@@ -321,8 +321,7 @@ class PipelineRuns(Bound):
         return pipeline_of(source, self._context.config)
 
     def _frame(self, data: object) -> pd.DataFrame:
-        given = self._request.getfixturevalue("prodml_test") if data is None else data
-        return self._context.dataset(given, "test").frame
+        return self._dataset(data).frame
 
     def _directory(self, name: str) -> Path:
         """Return a directory of this test that is not there yet."""

@@ -74,8 +74,7 @@ class ServedBound(Bound):
 
     def _rows(self, data: object) -> pd.DataFrame:
         __tracebackhide__ = True
-        given = self._request.getfixturevalue("prodml_test") if data is None else data
-        return self._context.dataset(given, "test").frame
+        return self._dataset(data).frame
 
     @contextlib.contextmanager
     def _asked(

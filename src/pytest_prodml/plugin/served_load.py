@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _LEAST_SECONDS = 5.0
 _MOST_SECONDS = 300.0
 #: Callers that wait for their answers, as many as it takes until more of them get no more answers.
-_CALLERS = (1, 2, 4, 8, 16, 32)
+_CALLERS = (2, 8, 32)
 _CAPACITY_SECONDS = 1.0
 _BEFORE_SECONDS = 3.0
 _READINGS = 200
