@@ -31,12 +31,16 @@ from pytest_prodml.plugin.markers import MARKERS
 from pytest_prodml.plugin.performance import PerformanceGate
 from pytest_prodml.plugin.performance_limits import LimitsOfPerformance
 from pytest_prodml.plugin.pipeline import PipelineGate
+from pytest_prodml.plugin.pipeline_runs import PipelineRuns
+from pytest_prodml.plugin.served_load import ServedLoad
+from pytest_prodml.plugin.served_requests import ServedRequests
 from pytest_prodml.plugin.settings import (
     BehaviorSettings,
     DataSettings,
     DeepchecksSettings,
     LatencySettings,
     ModelSettings,
+    ServerSettings,
     Settings,
     load_settings,
 )
@@ -46,6 +50,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "pytest.md").read_tex
 FAIRNESS = (Path(__file__).parents[2] / "docs" / "reference" / "fairness.md").read_text(encoding="utf-8")
 BEHAVIOR = (Path(__file__).parents[2] / "docs" / "reference" / "behavior.md").read_text(encoding="utf-8")
 LATENCY = (Path(__file__).parents[2] / "docs" / "reference" / "latency.md").read_text(encoding="utf-8")
+PIPELINE = (Path(__file__).parents[2] / "docs" / "reference" / "pipeline.md").read_text(encoding="utf-8")
 DATA = (Path(__file__).parents[2] / "docs" / "reference" / "data.md").read_text(encoding="utf-8")
 PERFORMANCE = (Path(__file__).parents[2] / "docs" / "reference" / "performance.md").read_text(
     encoding="utf-8"
@@ -82,6 +87,7 @@ def test_configuration_keys() -> None:
         "deepchecks",
         "behavior",
         "latency",
+        "server",
     }
     known -= {"shard", "serial", "configuration_digest"}
     known |= {f"model.{item.name}" for item in fields(ModelSettings)}
@@ -89,6 +95,7 @@ def test_configuration_keys() -> None:
     known |= {f"deepchecks.{item.name}" for item in fields(DeepchecksSettings)}
     known |= {f"behavior.{item.name}" for item in fields(BehaviorSettings)}
     known |= {f"latency.{item.name}" for item in fields(LatencySettings)}
+    known |= {f"server.{item.name}" for item in fields(ServerSettings)}
     assert set(re.findall(r"`([a-z_.]+)`", first_cells("Configuration"))) == known
 
 
@@ -102,20 +109,6 @@ def test_example_of_a_configuration(tmp_path: Path) -> None:
 def test_markers() -> None:
     assert set(re.findall(r"`(ml_[a-z]+)`", PARTS["Markers"].partition("\n\n|")[0])) >= set(MARKERS)
     assert re.findall(r"`([a-z_]+)`", first_cells("Markers")) == [item.name for item in fields(GateOptions)]
-
-
-GATES = {
-    "ml_pipeline": PipelineGate,
-}
-
-
-@pytest.mark.parametrize("name", GATES)
-def test_methods_of_a_fixture(name: str) -> None:
-    [row] = [line for line in TEXT.splitlines() if line.startswith(f"| `{name}` | `")]
-    told = dict(re.findall(r"`([a-z_]+)\((.*?)\)`", row))
-    methods = {key: value for key, value in vars(GATES[name]).items() if not key.startswith("_")}
-    assert list(told) == list(methods)
-    check_signatures(told, methods)
 
 
 def test_what_two_fixtures_share() -> None:
@@ -136,8 +129,9 @@ def test_what_two_fixtures_share() -> None:
             [RelationChecks, ExecutionChecks, RobustnessChecks, AttackChecks, ArtifactChecks, BehaviorGate],
         ),
         ("ml_latency", LATENCY, [LatencyGate, RatioLatency, ProcessLatency]),
+        ("ml_pipeline", PIPELINE, [PipelineGate, PipelineRuns, ServedLoad, ServedRequests]),
     ],
-    ids=["ml_data", "ml_performance", "ml_fairness", "ml_behavior", "ml_latency"],
+    ids=["ml_data", "ml_performance", "ml_fairness", "ml_behavior", "ml_latency", "ml_pipeline"],
 )
 def test_methods_of_a_fixture_with_its_own_page(fixture: str, page: str, owners: list[type]) -> None:
     told = dict(re.findall(r"^\| `([a-z_]+)\((.*?)\)` \|", page, flags=re.MULTILINE))
@@ -147,7 +141,8 @@ def test_methods_of_a_fixture_with_its_own_page(fixture: str, page: str, owners:
     assert list(told) == list(methods)
     check_signatures(told, methods)
     [row] = [line for line in TEXT.splitlines() if line.startswith(f"| `{fixture}` | `")]
-    assert re.findall(r"`([a-z_]+)`", row) == [fixture, *methods]
+    shared = ["no_training_serving_skew"] if fixture == "ml_pipeline" else []
+    assert re.findall(r"`([a-z_]+)`", row) == [fixture, *methods, *shared]
 
 
 def test_every_metric_is_on_the_page() -> None:
