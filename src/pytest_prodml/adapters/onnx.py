@@ -55,6 +55,7 @@ _TYPES: Mapping[str, type[np.generic]] = {
     "tensor(bool)": np.bool_,
     "tensor(string)": np.object_,
 }
+_DEVICES = {CPU: "cpu", "CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "cuda"}
 _FLOATS = frozenset({"tensor(float)", "tensor(double)", "tensor(float16)"})
 
 
@@ -90,6 +91,12 @@ class OnnxPredictor:
     def description(self) -> str:
         """The file's name."""
         return f"ONNX model {self.name}"
+
+    @property
+    def device(self) -> str:
+        """Where the first execution provider of the session runs."""
+        first = str(self.session.get_providers()[0])
+        return _DEVICES.get(first, first)
 
     def predict_score(self, rows: pd.DataFrame) -> Scores:
         """Return the score of the positive class, or of each class if there are more than two."""

@@ -5,8 +5,8 @@ Checks know models through this protocol only. `as_scores` gives every library's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -74,6 +74,15 @@ class BoundPredictor:
         """The classes of the model in memory, where it knows them."""
         return getattr(self.inner, "classes", None)
 
+    @property
+    def device(self) -> str | None:
+        """Where the model in memory runs, where it says so."""
+        return device_of(self.inner)
+
+    def close(self) -> None:
+        """Let go of what the model in memory holds."""
+        close(self.inner)
+
     def predict_score(self, rows: pd.DataFrame) -> Scores:
         """Return the scores of the model in memory."""
         return self.inner.predict_score(rows)
@@ -89,6 +98,126 @@ class BoundPredictor:
     def runtime(self) -> Mapping[str, JsonValue]:
         """Return what the model in memory runs on."""
         return {**self.inner.runtime(), "binding": "declared"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedPredictor:
+    """A model that a general loader made of a file's bytes, or found by name, with facts about how.
+
+    `facts` are added to what the model runs on, and win over it.
+    """
+
+    inner: Predictor
+    description: str
+    subject: Subject | None = None
+    facts: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> list[Any] | None:
+        """The classes of the loaded model, where it knows them."""
+        return getattr(self.inner, "classes", None)
+
+    @property
+    def device(self) -> str | None:
+        """Where the loaded model runs, where it says so."""
+        return device_of(self.inner)
+
+    def close(self) -> None:
+        """Let go of what the loaded model holds."""
+        close(self.inner)
+
+    def predict_score(self, rows: pd.DataFrame) -> Scores:
+        """Return the scores of the loaded model."""
+        return self.inner.predict_score(rows)
+
+    def predict(self, rows: pd.DataFrame) -> npt.NDArray[Any]:
+        """Return the labels of the loaded model."""
+        return self.inner.predict(rows)
+
+    def prepare(self, rows: pd.DataFrame) -> Callable[[], object]:
+        """Prepare a call of the loaded model."""
+        return self.inner.prepare(rows)
+
+    def runtime(self) -> Mapping[str, JsonValue]:
+        """Return what the loaded model runs on, and how it was loaded."""
+        return {**self.inner.runtime(), **self.facts}
+
+
+def device_of(predictor: Predictor) -> str | None:
+    """Return where a model runs (``"cpu"``, ``"cuda:0"``), or None where it does not say.
+
+    `Predictor` does not ask for it: the attribute ``device`` counts where there is one, else the entry
+    ``device`` of its runtime facts.
+    """
+    found = getattr(predictor, "device", None)
+    if found is None:
+        found = predictor.runtime().get("device")
+    return None if found is None else str(found)
+
+
+def close(predictor: Predictor) -> None:
+    """Let a model go, where it has a method ``close``; others need none."""
+    method = getattr(predictor, "close", None)
+    if method is not None:
+        method()
+
+
+def positive_column(classes: Sequence[object], label: object, *, where: str) -> int:
+    """Return which of two classes the score is about: the second, unless `label` names one.
+
+    Raises
+    ------
+    InputError
+        If the model does not know the class.
+    """
+    if label is None:
+        return len(classes) - 1
+    if label not in classes:
+        raise InputError(
+            f"does not know the class {label!r}",
+            where=where,
+            hint=f"its classes are {', '.join(map(repr, classes))}",
+        )
+    return list(classes).index(label)
+
+
+def class_scores(
+    raw: object, n_rows: int, *, classes: Sequence[object] | None, positive_label: object, where: str
+) -> Scores:
+    """Return probabilities as `Predictor.predict_score` has them, or the values of a regression.
+
+    Parameters
+    ----------
+    raw : array-like
+        (n,) probabilities of the second of two classes, (n, k) of all classes, or (n,) values.
+    n_rows : int
+        How many rows went in.
+    classes : sequence or None
+        The classes in the order of columns; None for a regression.
+    positive_label : object
+        Which of two classes the score is about; None is the second.
+    where : str
+        The model, for the error message.
+
+    Raises
+    ------
+    AnswerError
+        If there is not one value for each row, or one column for each class.
+    """
+    found = np.asarray(raw, dtype=np.float64)
+    n_classes = 1 if classes is None else len(classes)
+    if n_rows == 0:
+        return np.empty((0, n_classes) if n_classes > 2 else (0,))
+    if n_classes == 2 and found.ndim == 1:
+        found = np.column_stack([1 - found, found])
+    if found.ndim == 2 and found.shape[1] != n_classes:
+        raise AnswerError(
+            f"returned {found.shape[1]} columns for {n_classes} {'value' if classes is None else 'classes'}",
+            where=where,
+        )
+    if n_classes == 2 and classes is not None:
+        found = found[:, positive_column(classes, positive_label, where=where)]
+    return as_scores(found, n_rows, where=where)
 
 
 def as_scores(raw: object, n_rows: int, *, where: str) -> Scores:

@@ -33,6 +33,7 @@ class SklearnPredictor:
     model: Any
     positive_label: object = None
     subject: Subject | None = None
+    device: str = "cpu"
 
     @property
     def description(self) -> str:

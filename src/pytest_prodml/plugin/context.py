@@ -115,16 +115,31 @@ class Context:
     def _adapt(self, model: object) -> Predictor:
         from pathlib import Path
 
-        from pytest_prodml.adapters import as_predictor, load_model
+        from pytest_prodml.adapters import as_predictor, load_model, model_options
+        from pytest_prodml.adapters.entry import is_entry
 
         adapted: Predictor | None = self.config.hook.pytest_prodml_adapt_model(
             model=model, config=self.config
         )
         if adapted is not None:
             return adapted
-        if isinstance(model, (str, Path)):
-            return load_model(self.settings.at(str(model)), adapter=self.settings.model.adapter)
-        return as_predictor(model, positive_label=self.settings.model.positive_label)
+        if not isinstance(model, (str, Path)):
+            return as_predictor(model, positive_label=self.settings.model.positive_label)
+        own = self.settings.model
+        path = self.settings.at(str(model))
+        if isinstance(model, str) and is_entry(model) and not path.exists():
+            return load_model(model)
+        options = model_options(
+            path,
+            adapter=own.adapter,
+            positive_label=own.positive_label,
+            allow_pickle=own.allow_pickle,
+            allow=own.allow,
+        )
+        # What is said of the model under test holds for others of its kind, such as its predecessor.
+        if path.suffix == Path(own.path or "").suffix:
+            options |= own.options
+        return load_model(path, adapter=own.adapter, **options)
 
 
 CONTEXT = pytest.StashKey[Context]()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: In what fresh processes differ: nothing that is made may depend on it.
 _SEEDS = ("1", "4242", "99991")
+#: Files that are models, and need nothing said to be loaded.
+_KNOWN_MODELS = frozenset({".onnx", ".ubj", ".lgb", ".cbm"})
 _NO_CI = frozenset({"", "0", "false"})
 
 
@@ -419,12 +421,12 @@ class _Trial:
 
     def _answers(self, path: Path) -> bool | None:
         """Say whether what is published answers; None where nobody can say."""
-        from pytest_prodml.adapters import ADAPTERS, load_model
+        from pytest_prodml.adapters import load_model
 
         try:
             if self._serves is not None:
                 return self._serves(path) is not False
-            if not any(path.suffix.lower() in endings for endings, _ in ADAPTERS.values()):
+            if path.suffix.lower() not in _KNOWN_MODELS:
                 return None
             load_model(path)
         except Exception:  # noqa: BLE001 - whatever a library says of half a file

@@ -15,7 +15,7 @@ from pytest_prodml.errors import ConfigurationError, MalformedError
 from pytest_prodml.plugin.looks import LookSettings, look_problems
 from pytest_prodml.plugin.options import DEFAULT_OUT
 from pytest_prodml.policy.targets import target_problems
-from pytest_prodml.records import HardwareTarget
+from pytest_prodml.records import HardwareTarget, JsonValue
 
 _LARGEST_INTEGER = 2**53 - 1
 _PROTOCOLS = ("json", "open_inference", "mlflow")
@@ -33,7 +33,8 @@ class ModelSettings:
     classes the second. A row counts as positive when its score reaches `threshold`; None leaves the decision
     to the model. `favorable_label` is the decision that a person hopes for; None means the positive one.
     A pickle is opened only with `allow_pickle`, and only if its instructions name nothing but what the
-    built-in list and `allow` (``"package.module.Class"``) allow.
+    built-in list and `allow` (``"package.module.Class"``) allow. `options` go to the adapter: ``providers``
+    and ``columns`` of ONNX, ``activation`` of torch.
     """
 
     path: str | None = None
@@ -42,6 +43,7 @@ class ModelSettings:
     adapter: str | None = None
     allow_pickle: bool = False
     allow: tuple[str, ...] = ()
+    options: Mapping[str, JsonValue] = field(default_factory=dict)
     positive_label: int | str | bool | None = None
     favorable_label: int | str | bool | None = None
     threshold: float | None = None
