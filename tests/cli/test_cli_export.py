@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -109,6 +110,59 @@ def test_waived_certificate_is_exported_with_a_warning(desk: Desk) -> None:
     assert export(desk, "test-result", "--key", key(desk), "--signed-by", desk.public()) == 0
     payload = parse_envelope((desk.root / "out").read_bytes().rstrip(b"\n")).payload
     assert json.loads(payload)["predicate"]["result"] == "WARNED"
+
+
+@pytest.mark.parametrize("is_ready", [True, False])
+def test_openlineage(tmp_path: Path, is_ready: bool) -> None:
+    """The event has what the specification asks for, and says of each gate whether it holds."""
+    desk = Desk(tmp_path)
+    desk.key("risk")
+    desk.certify(desk.build() if is_ready else not_ready(desk))
+    assert export(desk, "openlineage") == 0
+    event = json.loads((desk.root / "out").read_bytes())
+    assert event["eventType"] == ("COMPLETE" if is_ready else "FAIL")
+    assert set(event) == {
+        "eventType", "eventTime", "producer", "schemaURL", "run", "job", "inputs", "outputs",
+    }  # fmt: skip
+    assert UUID(event["run"]["runId"])
+    assert datetime.fromisoformat(event["eventTime"]).tzinfo is not None
+    [model, *_] = event["inputs"]
+    held = {
+        each["assertion"]: each["success"]
+        for each in model["inputFacets"]["dataQualityAssertions"]["assertions"]
+    }
+    assert held
+    assert all(held.values()) == is_ready
+    assert ("errorMessage" in event["run"]["facets"]) == (not is_ready)
+    facets = [*event["run"]["facets"].values(), *model["facets"].values(), *model["inputFacets"].values()]
+    assert all(facet["_producer"] and facet["_schemaURL"] for facet in facets)
+
+
+def test_openlineage_is_read_by_its_own_client(desk: Desk) -> None:
+    facets = pytest.importorskip("openlineage.client.event_v2", reason="an optional client")
+    generated = pytest.importorskip("openlineage.client.generated.data_quality_assertions_dataset")
+    assert export(desk, "openlineage") == 0
+    event = json.loads((desk.root / "out").read_bytes())
+    [told] = [each["inputFacets"]["dataQualityAssertions"]["assertions"] for each in event["inputs"][:1]]
+    read = facets.RunEvent(
+        eventType=facets.RunState(event["eventType"]),
+        eventTime=event["eventTime"],
+        run=facets.Run(runId=event["run"]["runId"]),
+        job=facets.Job(namespace=event["job"]["namespace"], name=event["job"]["name"]),
+        inputs=[
+            facets.InputDataset(
+                namespace=each["namespace"],
+                name=each["name"],
+                inputFacets={
+                    "dataQualityAssertions": generated.DataQualityAssertionsDatasetFacet(
+                        assertions=[generated.Assertion(**assertion) for assertion in told]
+                    )
+                },
+            )
+            for each in event["inputs"]
+        ],
+    )
+    assert read.run.runId == event["run"]["runId"]
 
 
 def test_junit(desk: Desk) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names no public type
 
-FORMATS = ("sigstore", "test-result", "intoto", "junit", "model-sig")
+FORMATS = ("sigstore", "test-result", "intoto", "junit", "openlineage", "model-sig")
 
 
 def add_parser(commands: Commands) -> None:
@@ -34,13 +34,13 @@ def add_parser(commands: Commands) -> None:
         help="write a certificate in the formats of other tools",
         usage="prodml export [-h] --out PATH [--key KEY --signed-by PUB] [--passphrase-fd N]\n"
         "                     [--subject NAME]\n"
-        "                     {sigstore,test-result,intoto,junit,model-sig} CERT",
+        "                     {sigstore,test-result,intoto,junit,openlineage,model-sig} CERT",
         description="Write a certificate in another format. sigstore: one bundle v0.3 for each signature, in "
         "the directory PATH. test-result: an in-toto test-result statement, unsigned, or with --key in an "
         "envelope. intoto: an .intoto.jsonl of the certificate and, with --key, that statement. junit: "
-        "the gates as JUnit XML. model-sig: the OpenSSF Model Signing signature of a ready model, made with "
-        "--key. A statement is signed only if --signed-by signed the certificate and its decision follows "
-        "from its evidence.",
+        "the gates as JUnit XML. openlineage: the run event of the certification. model-sig: the OpenSSF "
+        "Model Signing signature of a ready model, made with --key. A statement is signed only if "
+        "--signed-by signed the certificate and its decision follows from its evidence.",
         allow_abbrev=False,
     )
     parser.add_argument("format", choices=FORMATS, help="what to write")
@@ -97,6 +97,12 @@ def run(parsed: argparse.Namespace) -> int:
         return _bundles(envelope, parsed.out)
     if parsed.format == "junit":
         write(parsed.out, junit_xml(certificate))
+        print(parsed.out)
+        return 0
+    if parsed.format == "openlineage":
+        from pytest_prodml.certificate.openlineage import run_event
+
+        write(parsed.out, run_event(certificate, sha256_hex(envelope.payload)))
         print(parsed.out)
         return 0
     if parsed.format == "model-sig":
