@@ -10,6 +10,7 @@ from pytest_prodml.plugin.served_base import WARM_UP_SECONDS, Asked, ServedBound
 from pytest_prodml.records import Evidence
 
 if TYPE_CHECKING:
+    from pytest_prodml.adapters.serving.load import Answers
     from pytest_prodml.adapters.serving.processes import Holding
     from pytest_prodml.checks.pipeline.serving.recovery import Trial
 
@@ -40,6 +41,7 @@ class ServedLoad(ServedBound):
         server: object = None,
         data: object = None,
         compare: bool = True,
+        results: Answers | None = None,
         level: float | None = None,
     ) -> Evidence:
         """Show that clients are answered in time, and rightly, at a rate; see the check of that name.
@@ -70,6 +72,9 @@ class ServedLoad(ServedBound):
             Rows that are asked for; default the fixture `prodml_test`.
         compare : bool
             Whether each answer is compared with what the model under test says for its rows.
+        results : Answers, optional
+            Of another load generator, read by `adapters.serving.imports.read_vegeta` or `read_k6`: nothing is
+            sent. Answers were not compared, so they count for no model file.
         level : float, optional
             A level of its own, above that of the run.
         """
@@ -86,6 +91,20 @@ class ServedLoad(ServedBound):
         row = longest_burst(1 / rate) if burst is None else burst
         needed = n_calls_for(quantile, tail["confidence_level"], burst=row) / rate
         length = min(max(_LEAST_SECONDS, needed), _MOST_SECONDS) if duration is None else seconds(duration)
+
+        if results is not None:
+            return self._settle_served(
+                lambda: sustains(
+                    quantile,
+                    budget,
+                    results,
+                    errors_at_most=errors_at_most,
+                    burst=burst,
+                    is_loopback=False,
+                    **tail,
+                ),
+                is_compared=False,
+            )
 
         def check() -> Evidence:
             with self._asked(server, data, compares=compare) as asked:

@@ -144,7 +144,7 @@ def test_flips_colors_and_turns() -> None:
     )
 
 
-@pytest.mark.parametrize("name", [*LEVELED, *COLORED])
+@pytest.mark.parametrize("name", [*LEVELED, *sorted(COLORED)])
 def test_opacity_is_no_color(name: str) -> None:
     images = photographs(channels=4)
     after = made(name, images)
