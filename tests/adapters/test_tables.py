@@ -28,7 +28,7 @@ def load(source: Any, **changes: Any) -> Dataset:
 
 
 @pytest.mark.parametrize(
-    ("ending", "encoded"), [(".csv", CSV.encode()), (".csv.gz", gzip.compress(CSV.encode()))]
+    ("ending", "encoded"), [(".csv", CSV.encode()), (".csv.gz", gzip.compress(CSV.encode(), mtime=0))]
 )
 def test_a_csv_file_is_read_and_identified_by_its_bytes(tmp_path: Path, ending: str, encoded: bytes) -> None:
     path = tmp_path / f"rows{ending}"
