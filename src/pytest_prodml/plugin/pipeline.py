@@ -28,6 +28,7 @@ class PipelineGate(SkewOfTables, PipelineRuns, ServedLoad, ServedRequests):
         atol: float = 1e-5,
         at_most_flips: float = 0,
         tie_margin: float | None = None,
+        differing_at_most: float | None = None,
     ) -> Evidence:
         """Show that two models give the same scores and decisions; see `checks.pipeline.parity`.
 
@@ -40,8 +41,9 @@ class PipelineGate(SkewOfTables, PipelineRuns, ServedLoad, ServedRequests):
             `prodml_server` returns: it is started, and asked as clients ask.
         data : table, optional
             Rows to compare on; default the fixture `prodml_test`.
-        atol, at_most_flips, tie_margin
-            How far scores may lie apart, how many decisions may differ, and when a flip is a tie.
+        atol, at_most_flips, tie_margin, differing_at_most
+            How far scores may lie apart, how many decisions may differ, when a flip is a tie, and for which
+            share of rows scores may lie further apart.
         """
         __tracebackhide__ = True
         from pytest_prodml.checks.pipeline import parity
@@ -59,6 +61,7 @@ class PipelineGate(SkewOfTables, PipelineRuns, ServedLoad, ServedRequests):
                     at_most_flips=at_most_flips,
                     threshold=self._context.settings.model.threshold,
                     tie_margin=tie_margin,
+                    differing_at_most=differing_at_most,
                     **self._session.tail,
                 )
 

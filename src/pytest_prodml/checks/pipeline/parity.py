@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pytest_prodml.adapters.predictor import Predictor, Scores, decide, finite_scores, subjects_of
 from pytest_prodml.adapters.tables import as_frame, materials_of
 from pytest_prodml.checks.counts import at_most as limited
-from pytest_prodml.checks.counts import check_count, exact, plain, share
+from pytest_prodml.checks.counts import check_count, check_share, exact, plain, share
 from pytest_prodml.errors import InputError
 from pytest_prodml.records import Evidence, JsonValue
 
@@ -23,6 +23,7 @@ _DIFFERENCE = "max_abs_difference"
 _DIFFERING = "differing_share"
 _MISMATCHES = "mismatches"
 _MOST_EXAMPLES = 5
+_MOST_FLIPS = 20
 
 
 def parity(
@@ -35,14 +36,15 @@ def parity(
     at_most_flips: float = 0,
     threshold: float | None = None,
     tie_margin: float | None = None,
+    differing_at_most: float | None = None,
     confidence_level: float = 0.95,
     seed: int = 0,
 ) -> Evidence:
     """Show that two models give the same scores and decisions.
 
-    Measures, exactly over these rows, ``max_abs_difference`` of the scores and ``decision_flips``; and,
-    without a limit, ``differing_share``: the share of rows that differ by more than `atol`, with bounds for
-    other rows of the kind.
+    Measures, exactly over these rows, ``max_abs_difference`` of the scores and ``decision_flips``; and
+    ``differing_share``: the share of rows that differ by more than `atol`, with bounds for other rows of the
+    kind.
 
     Parameters
     ----------
@@ -61,6 +63,9 @@ def parity(
     tie_margin : float, optional
         A flip is a tie, and not counted, if both scores lie this close to where the decision changes; default
         `atol`. 32-bit and 64-bit sums may fall on two sides of a threshold that they touch.
+    differing_at_most : float, optional
+        The share of rows that may differ by more than `atol`, proven for other rows of the kind: for a form
+        with fewer bits. Without it no row may.
     gate_id, confidence_level, seed
         Common to all checks; nothing here is random.
 
@@ -74,6 +79,8 @@ def parity(
     check_count(at_most_flips, "at_most_flips")
     margin = atol if tie_margin is None else tie_margin
     check_count(margin, "tie_margin")
+    if differing_at_most is not None:
+        check_share(differing_at_most, "differing_at_most")
     frame = as_frame(data)
     expected, actual = finite_scores(reference, frame), finite_scores(candidate, frame)
     if expected.shape != actual.shape:
@@ -95,6 +102,16 @@ def parity(
         "tie_margin": margin,
         "mean_abs_difference": float(differences.mean()),
     }
+    flipped = np.flatnonzero(flips & ~ties)[:_MOST_FLIPS]
+    if len(flipped):
+        details["flipped_rows"] = [
+            {
+                "row": plain(frame.index[row]),
+                "reference score": _shown(expected[row]),
+                "candidate score": _shown(actual[row]),
+            }
+            for row in flipped
+        ]
     if worst:
         details["largest_differences"] = [
             {
@@ -121,10 +138,16 @@ def parity(
                 int((differences > atol).sum()),
                 len(frame),
                 confidence_level=confidence_level,
+                limit=differing_at_most,
                 note=f"rows whose scores differ by more than {atol:g}",
             ),
         ),
-        criteria=(limited(_FLIPS, at_most_flips), limited(_DIFFERENCE, atol)),
+        criteria=(
+            limited(_FLIPS, at_most_flips),
+            limited(_DIFFERENCE, atol)
+            if differing_at_most is None
+            else limited(_DIFFERING, differing_at_most),
+        ),
         subjects=subjects_of(candidate),
         materials=(*materials_of(data), *subjects_of(reference)),
         details=details,
