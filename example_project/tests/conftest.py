@@ -41,9 +41,9 @@ def prodml_pipeline(release: credit.Release) -> str:
 
 @pytest.fixture(scope="session")
 def many(prodml_server: ServedModel) -> ServedModel:
-    """Ask for fifty clients at once: work enough to be too much."""
+    """Ask for a hundred clients at once: work enough to be too much."""
     protocol = PlainJson(path="/score", ready="/ready", encode=raw.records, output="risk")
-    return replace(prodml_server, protocol=protocol, rows_per_request=50)
+    return replace(prodml_server, protocol=protocol, rows_per_request=100)
 
 
 @pytest.fixture(scope="session")

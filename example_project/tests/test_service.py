@@ -25,8 +25,8 @@ def test_sustains(ml_pipeline: PipelineGate) -> None:
 
 
 def test_sheds(ml_pipeline: PipelineGate, many: ServedModel) -> None:
-    """Twice what it can do: it still does most of it, and says no to the rest at once."""
-    ml_pipeline.sheds_load(2.0, within="500 ms", duration="10 s", server=many)
+    """Half as much again as it can do: it still does most of it, and says no to the rest at once."""
+    ml_pipeline.sheds_load(1.5, within="500 ms", duration="10 s", server=many)
 
 
 def test_recovers(ml_pipeline: PipelineGate, many: ServedModel) -> None:
@@ -47,8 +47,10 @@ def test_drains(ml_pipeline: PipelineGate, many: ServedModel) -> None:
 
 
 def test_soak(ml_pipeline: PipelineGate) -> None:
-    """It is the same after sixteen hundred requests as before."""
-    ml_pipeline.soak(200, duration="8 s", warm_up="2 s", memory_per_hour="2 GB", within="100 ms")
+    """It is the same after sixteen hundred requests; small drifts take a longer run than this."""
+    ml_pipeline.soak(
+        200, duration="8 s", warm_up="2 s", memory_per_hour="2 GB", within="100 ms", latency_drift=3.0
+    )
 
 
 def test_lineage(ml_pipeline: PipelineGate) -> None:

@@ -162,7 +162,7 @@ class ServedLoad(ServedBound):
         timeouts_at_most : float
             The share of requests that nobody answers.
         refused_within : float or str, optional
-            For 99 of 100 refusals; default a fifth of the budget.
+            For 95 of 100 refusals; default a fifth of the budget.
         timeout, server, data, level
             As in `sustains`.
         """

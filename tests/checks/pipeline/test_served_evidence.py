@@ -152,13 +152,13 @@ def test_goodput_refusals_and_time_outs_are_judged() -> None:
     assert of(evidence, "goodput_share").value == pytest.approx(1.0)
     assert of(evidence, "timed_out_share").value == 0
     assert of(evidence, "failures_without_refusal").value == 0
-    assert of(evidence, "refusal_latency_p99").value == pytest.approx(0.005)
+    assert of(evidence, "refusal_latency_p95").value == pytest.approx(0.005)
     assert of(sheds_load(200, 0.2, overload(2, 0, 8), gate_id=GATE), "goodput_share").value == pytest.approx(
         0.4
     )
     assert of(sheds_load(200, 0.2, overload(5, 4, 1), gate_id=GATE), "timed_out_share").value == 0.1
     assert of(sheds_load(200, 0.2, overload(5, 4, 0), gate_id=GATE), "failures_without_refusal").value == 400
-    slow = of(sheds_load(200, 0.2, overload(5, 5, 0, quick=0.15), gate_id=GATE), "refusal_latency_p99")
+    slow = of(sheds_load(200, 0.2, overload(5, 5, 0, quick=0.15), gate_id=GATE), "refusal_latency_p95")
     assert slow.lower == pytest.approx(0.15)
 
 

@@ -24,6 +24,8 @@ from pytest_prodml.statistics.estimate import checked_level
 from pytest_prodml.statistics.quantiles import effective_sample_size, quantile_bounds
 
 _WINDOW_SECONDS = 0.5
+#: Refusals come in bursts, so they are worth few independent ones: too few for a 99th percentile.
+_REFUSED = 0.95
 #: Of what is offered beyond this share of the capacity, something has to be refused.
 _IS_OVERLOAD = 1.05
 
@@ -44,7 +46,7 @@ def sheds_load(
     """Show that a server which is asked for more than it can do still does what it can, and says no quickly.
 
     Measures ``goodput_share``: requests answered with success within the budget, by window of half a second,
-    relative to the capacity; ``timed_out_share`` with bounds for other requests; ``refusal_latency_p99`` in
+    relative to the capacity; ``timed_out_share`` with bounds for other requests; ``refusal_latency_p95`` in
     seconds; and exactly, ``failures_without_refusal``: requests that ended in anything but success, 429, 503
     or a time-out.
 
@@ -61,7 +63,7 @@ def sheds_load(
     timeouts_at_most : float
         The share of requests that nobody answers in time.
     refused_within_seconds : float, optional
-        For 99 of 100 refusals; default a fifth of the budget.
+        For 95 of 100 refusals; default a fifth of the budget.
     noise : sequence of str
         What else this machine did; it withholds a failure.
     gate_id, confidence_level, seed
@@ -93,7 +95,7 @@ def sheds_load(
     causes = [cause for cause in (saturated(answers, budget_seconds),) if cause]
     if offered < _IS_OVERLOAD * capacity:
         causes.append(f"{offered:,.0f} requests a second are no overload for a capacity of {capacity:,.0f}")
-    if bool(np.mean(good) > min(0.99, 1.2 * capacity / offered)):
+    if bool(np.mean(good) > min(0.99, 1.5 * capacity / offered)):
         causes.append(
             f"{np.mean(good):.0%} were answered in time: the server can do more than {capacity:,.0f}"
         )
@@ -123,7 +125,7 @@ def sheds_load(
     ]
     if refused.any():
         measurements.append(_refusals(answers.latency[refused], level, causes, noise))
-        criteria.append(at_most("refusal_latency_p99", quick))
+        criteria.append(at_most("refusal_latency_p95", quick))
     return Evidence(
         gate_id=gate_id,
         measurements=tuple(measurements),
@@ -152,11 +154,11 @@ def _rates(answers: Answers, good: npt.NDArray[np.bool_]) -> npt.NDArray[np.floa
 def _refusals(
     latency: npt.NDArray[np.float64], level: float, causes: Sequence[str], noise: Sequence[str]
 ) -> Measurement:
-    lower, upper = quantile_bounds(latency, 0.99, level, effective_sample_size(latency, 0.99))
+    lower, upper = quantile_bounds(latency, _REFUSED, level, effective_sample_size(latency, _REFUSED))
     told: list[JsonValue] = [*causes, *noise]
     return Measurement(
-        metric="refusal_latency_p99",
-        value=empirical(latency, 0.99),
+        metric="refusal_latency_p95",
+        value=empirical(latency, _REFUSED),
         lower=None if told else lower,
         upper=None if causes else upper,
         confidence_level=level,
