@@ -25,13 +25,15 @@ def test_sustains(ml_pipeline: PipelineGate) -> None:
 
 
 def test_sheds(ml_pipeline: PipelineGate, many: ServedModel) -> None:
-    """Half as much again as it can do: it still does most of it, and says no to the rest at once."""
-    ml_pipeline.sheds_load(1.5, within="500 ms", duration="10 s", server=many)
+    """Four times what it promises, sixty lists a second: it keeps that, and says no to the rest at once."""
+    ml_pipeline.sheds_load(4.0, capacity=60, within="500 ms", duration="8 s", server=many)
 
 
 def test_recovers(ml_pipeline: PipelineGate, many: ServedModel) -> None:
     """Two seconds after such a rush nobody feels it any more."""
-    ml_pipeline.recovers_within("2 s", p99="500 ms", rate=20, fault_seconds=2, server=many)
+    ml_pipeline.recovers_within(
+        "2 s", p99="500 ms", rate=20, at=4.0, capacity=60, fault_seconds=2, server=many
+    )
 
 
 def test_rejects(ml_pipeline: PipelineGate) -> None:

@@ -24,6 +24,8 @@ from pytest_prodml.statistics.estimate import checked_level
 from pytest_prodml.statistics.quantiles import effective_sample_size, quantile_bounds
 
 _WINDOW_SECONDS = 0.5
+#: Where more than this is answered in time, it was no overload.
+_MOST_ANSWERED = 0.95
 #: Refusals come in bursts, so they are worth few independent ones: too few for a 99th percentile.
 _REFUSED = 0.95
 #: Of what is offered beyond this share of the capacity, something has to be refused.
@@ -95,7 +97,7 @@ def sheds_load(
     causes = [cause for cause in (saturated(answers, budget_seconds),) if cause]
     if offered < _IS_OVERLOAD * capacity:
         causes.append(f"{offered:,.0f} requests a second are no overload for a capacity of {capacity:,.0f}")
-    if bool(np.mean(good) > min(0.99, 1.5 * capacity / offered)):
+    if float(np.mean(good)) > _MOST_ANSWERED:
         causes.append(
             f"{np.mean(good):.0%} were answered in time: the server can do more than {capacity:,.0f}"
         )
